@@ -1,0 +1,170 @@
+"""Problems and errors: what was wrong, where, what was expected and how to mend it.
+
+A `Problem` is a code with parameters. The English text stands here, once, in `CATALOGUE`; a page or a mail that
+speaks another language translates the two templates and fills in the same parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Severity = Literal["error", "warning"]
+
+CATALOGUE: dict[str, tuple[str, str]] = {
+    # code: (what is wrong, how to mend it)
+    "file-missing": ("there is no file here", "create it, or correct the path in flows.json"),
+    "file-unreadable": ("cannot be read: {reason}", "check the file's rights and its text encoding (UTF-8)"),
+    "not-json": ("is not JSON: {reason} at line {line}, column {column}", "correct the text at that place"),
+    "not-a-flow": ("expected {expected}, found {found}", "export the flow again, or compare with a shipped flow file"),
+    "invalid-value": ("{reason}", "change the value; `solarflow nodes {type}` lists what is allowed"),
+    "missing-property": ("the property is required and missing", "add it; `solarflow nodes {type}` explains it"),
+    "unknown-property": ("the property is not known to '{type}'{nearest}", "remove it or correct its name"),
+    "unknown-type": ("there is no node type '{type}'{nearest}", "correct the type, or install the package with it"),
+    "foreign-code": (
+        "'{type}' nodes hold {language}, which is kept but not run",
+        "replace it by a '{instead}' node, or disable it",
+    ),
+    "code-not-allowed": (
+        "this project does not allow nodes with code of their own",
+        "set \"allow_code\": true in flows.json's settings, or use an 'expression' node",
+    ),
+    "duplicate-id": ("the id '{id}' is also used in {other}", "give one of the two nodes a new id"),
+    "dangling-wire": ("a wire of output {port} leads to '{target}', which is not in this flow", "remove the wire"),
+    "duplicate-wire": ("output {port} is wired to '{target}' twice", "remove one of the two wires"),
+    "no-such-output": ("has wires on output {port} but only {outputs} outputs", "remove the wires of that output"),
+    "no-input": ("'{target}' takes no input", "remove the wire to it"),
+    "missing-config-node": (
+        "refers to the {type} '{target}', which is not here",
+        "add that node to this flow or to the \"nodes\" of flows.json",
+    ),
+    "wrong-config-node": ("refers to '{target}', a '{found}' where a '{expected}' is needed", "choose another node"),
+    "missing-subflow": ("there is no subflow '{target}' in this file", "paste the subflow into this file too"),
+    "recursive-subflow": ("the subflow contains itself", "take the instance of itself out of it"),
+    "dangling-link": ("links to '{target}', which is not a {expected} of this file", "remove the link"),
+    "missing-group": ("lies in the group '{target}', which is not here", "remove the property 'g' or add the group"),
+    "missing-flow": ("lies in the flow '{target}', which is not here", "add the tab or correct the property 'z'"),
+    "loop": (
+        "sends in a circle with nothing in it that waits: {nodes}",
+        "put a delay or a trigger into the circle, or take one wire out; it ends at the hop limit",
+    ),
+    "duplicate-route": ("{method} {url} is also answered by '{other}'", "give one of the two another path"),
+    "unset-variable": ("the environment variable '{name}' is not set", "set it before starting, or in the flow's env"),
+    "no-tab": ("holds no tab", "a flow file holds one tab and what belongs to it"),
+    "several-tabs": ("holds {count} tabs: {tabs}", "one file per flow: put each tab into a file of its own"),
+    "unknown-setting": ("'{name}' is not a setting{nearest}", "remove it or correct its name"),
+}
+"""Every code a Problem may have, with its English text."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The tail of a sentence that names the likeliest slip: "; did you mean 'switch'?", or nothing."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{found[0]}'?" if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A place in a project: the file, and in it the flow, the node and the property."""
+
+    file: str = ""
+    node: str = ""
+    name: str = ""
+    type: str = ""
+    property: str = ""
+
+    def __str__(self) -> str:
+        parts = [self.file] if self.file else []
+        if self.node:
+            label = f" '{self.name}'" if self.name else ""
+            parts.append(f"{self.type or 'node'} {self.node}{label}")
+        if self.property:
+            parts.append(self.property)
+        return ": ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a project: a code of `CATALOGUE` with its place and parameters."""
+
+    code: str
+    where: Where = field(default_factory=Where)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    severity: Severity = "error"
+
+    @property
+    def what(self) -> str:
+        """What is wrong, in English."""
+        return CATALOGUE[self.code][0].format_map(self.parameters)
+
+    @property
+    def mend(self) -> str:
+        """How to put it right, in English."""
+        return CATALOGUE[self.code][1].format_map(self.parameters)
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if str(self.where) else ""
+        return f"{self.severity}: {place}{self.what}\n    {self.mend}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The problem for machines: the place, the code with its parameters, and both English texts."""
+        return {
+            "severity": self.severity,
+            "code": self.code,
+            "file": self.where.file,
+            "node": self.where.node,
+            "name": self.where.name,
+            "type": self.where.type,
+            "property": self.where.property,
+            "parameters": dict(self.parameters),
+            "what": self.what,
+            "mend": self.mend,
+        }
+
+
+def describe(problems: Iterable[Problem]) -> str:
+    """All problems as one text, errors first, in the order in which they were found."""
+    return "\n".join(str(p) for p in sorted(problems, key=lambda p: p.severity != "error"))
+
+
+class SolarFlowError(Exception):
+    """Everything this project raises on purpose. Its text is written for the person who reads it."""
+
+
+class FlowError(SolarFlowError):
+    """A project that cannot be deployed. `problems` has all of it, warnings too."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__(describe(self.problems))
+
+
+class NodeError(SolarFlowError):
+    """What a node says when it cannot do its work with this message; it goes to the catch nodes."""
+
+
+class PropertyPathError(SolarFlowError):
+    """A message path such as `payload.power[0]` that cannot be read as one."""
+
+
+class ExpressionError(SolarFlowError):
+    """An expression that is not allowed, or that failed on this message."""
+
+
+class StoreError(SolarFlowError):
+    """The store refused or could not do what was asked."""
+
+
+class ConnectionLostError(SolarFlowError):
+    """A command or request could not be handed over: nobody is there to take it."""
+
+
+class OverloadedError(SolarFlowError):
+    """A command or request waited for its turn until its limit."""
+
+
+class UsageError(SolarFlowError):
+    """A command was called in a way that cannot work; the text says what to do instead."""
