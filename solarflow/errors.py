@@ -37,7 +37,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "no-input": ("'{target}' takes no input", "remove the wire to it"),
     "missing-config-node": (
         "refers to the {type} '{target}', which is not here",
-        "add that node to this flow or to the \"nodes\" of flows.json",
+        'add that node to this flow or to the "nodes" of flows.json',
     ),
     "wrong-config-node": ("refers to '{target}', a '{found}' where a '{expected}' is needed", "choose another node"),
     "missing-subflow": ("there is no subflow '{target}' in this file", "paste the subflow into this file too"),

@@ -1,0 +1,1 @@
+"""Nodes every flow needs."""

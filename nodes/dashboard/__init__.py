@@ -1,0 +1,1 @@
+"""Nodes that pages are made of."""

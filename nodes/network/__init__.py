@@ -1,0 +1,1 @@
+"""Nodes that talk to the world: MQTT and HTTP."""

@@ -1,0 +1,1 @@
+"""Nodes that turn text into values and back."""
