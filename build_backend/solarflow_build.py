@@ -46,7 +46,7 @@ prepare_metadata_for_build_editable = setuptools_backend.prepare_metadata_for_bu
 
 
 def get_requires_for_build_wheel(config_settings: ConfigSettings = None) -> list[str]:
-    """What building a wheel needs: setuptools' own requirements, and an npm where it is missing and there is work for it."""
+    """What building a wheel needs: setuptools' own requirements, and an npm where one is needed and missing."""
     return [*setuptools_backend.get_requires_for_build_wheel(config_settings), *npm_requirement(ROOT)]
 
 
@@ -74,41 +74,42 @@ def build_editable(
 
 
 def npm_requirement(root: Path) -> list[str]:
-    """The package that brings npm, where it is both missing and needed; raises SystemExit where there is no such package."""
+    """The package that brings npm, where one is needed and missing; raises SystemExit where there is none to bring."""
     if browser_files_are_current(root) or shutil.which("npm"):
         return []
     if struct.calcsize("P") != 8:
         raise failure(
             "npm is not installed, and the package that would bring it exists for 64-bit machines only.",
-            "Install npm (Debian, Raspberry Pi OS: 'apt install npm') and try again, or build the wheel on another machine "
-            "('pip wheel --no-deps .') and install that file here: the wheel is the same for every machine.",
+            "Install npm (Debian, Raspberry Pi OS: 'apt install npm') and try again, or build the wheel on another "
+            "machine ('pip wheel --no-deps .') and install that file here: the wheel is the same for every machine.",
         )
     return [NODE_WHEEL]
 
 
 def ensure_browser_files(root: Path) -> None:
-    """Fill `solarflow/web/static/vendor/` unless it holds what the lock file asks for; raises SystemExit with the mend."""
+    """Fill the vendor folder unless it holds what the lock file asks for; raises SystemExit with the mend."""
     web = root / "solarflow" / "web"
-    if not web.is_dir():
+    if web.is_file():  # what git makes of a link where links are off
         raise failure(
-            f"{web} is not a folder. In the repository it is a symbolic link to web/, which this checkout did not make.",
+            f"{web} is a file. In the repository it is a symbolic link to the folder web/.",
             "On Windows: 'git config --global core.symlinks true' with developer mode on, then clone again.",
         )
     if browser_files_are_current(root):
         return
-    print("solarflow: fetching the browser libraries of package-lock.json with npm", flush=True)
+    sys.stdout.write("solarflow: fetching the browser libraries of package-lock.json with npm\n")
+    sys.stdout.flush()
     vendor = vendor_folder(root)
-    shutil.rmtree(vendor, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="solarflow-npm-") as scratch:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(root / name, scratch)
         run_npm(Path(scratch))
+        shutil.rmtree(vendor, ignore_errors=True)  # only now: a failing npm leaves a working checkout as it was
         copy_browser_files(Path(scratch), vendor)
     stamp_file(root).write_text(fingerprint(root))  # last: an interrupted copy is done again
 
 
 def run_npm(folder: Path) -> None:
-    """Run `npm ci` in a folder that holds package.json and its lock; raises SystemExit with the end of npm's own words."""
+    """Run `npm ci` in a folder with package.json and its lock; raises SystemExit with the end of npm's own words."""
     npm = npm_command()
     try:
         finished = subprocess.run(  # noqa: S603 - a fixed command, no shell
@@ -123,20 +124,18 @@ def run_npm(folder: Path) -> None:
             check=False,
         )
     except OSError as problem:
-        raise failure(
-            f"{npm[0]} could not be started: {problem}.", "Mend or remove that npm, then try again."
-        ) from None
+        raise failure(f"npm could not be started: {problem}.", "Mend or remove that npm, then try again.") from None
     if finished.returncode:
         words = "\n".join(f"    {line}" for line in finished.stdout.strip().splitlines()[-NPM_ERROR_LINES:])
         raise failure(
             f"'npm ci' ended with exit code {finished.returncode}. The end of what it said:\n{words}",
-            "Check the connection (a proxy or mirror is set with 'npm config set'), then run the same command again. On a "
-            "machine without a connection, build the wheel elsewhere ('pip wheel --no-deps .') and install that file.",
+            "Check the connection (a proxy or mirror is set with 'npm config set'), then run the same command again. "
+            "Offline, build the wheel on another machine ('pip wheel --no-deps .') and install that file here.",
         )
 
 
 def npm_command() -> list[str]:
-    """How npm is started: the one on PATH, else the one of the build requirement; raises SystemExit where neither is there."""
+    """How npm is started: the one on PATH, else the build requirement's; raises SystemExit where neither is there."""
     on_path = shutil.which("npm")
     if on_path:
         return [on_path]
@@ -151,16 +150,13 @@ def npm_command() -> list[str]:
 
 
 def copy_browser_files(source: Path, vendor: Path) -> None:
-    """Copy what package.json's "vendor" lists, and the licence of everything that npm brought, bundled libraries too."""
+    """Copy what package.json's "vendor" lists, and the licence of all that npm brought, bundled libraries too."""
     listed = json.loads((source / "package.json").read_text(encoding="utf-8"))["vendor"]
     locked = json.loads((source / "package-lock.json").read_text(encoding="utf-8"))["packages"]
     for place in filter(None, locked):  # "" is the project itself
         package, name = source / place, place.rpartition("node_modules/")[2]
-        target = (
-            vendor / listed[name]["folder"]
-            if name in listed
-            else vendor / "bundled" / name.replace("/", "-").lstrip("@")
-        )
+        folder = listed[name]["folder"] if name in listed else "bundled/" + name.replace("/", "-").lstrip("@")
+        target = vendor / folder
         target.mkdir(parents=True, exist_ok=True)
         wanted = [package / file for file in listed.get(name, {}).get("files", [])]
         missing = [file for file in wanted if not file.is_file()]
@@ -189,7 +185,7 @@ def fingerprint(root: Path) -> str:
 
 def vendor_folder(root: Path) -> Path:
     """Where pages find the libraries: through the link in a clone, in the package itself in an unpacked sdist."""
-    return root / "solarflow" / "web" / "static" / "vendor"
+    return (root / "solarflow" / "web").resolve() / "static" / "vendor"
 
 
 def stamp_file(root: Path) -> Path:
@@ -201,5 +197,6 @@ def failure(what: str, mend: str) -> SystemExit:
     """One clear error: SystemExit shows its text without a traceback, whichever installer runs the build."""
     sys.stdout.flush()
     return SystemExit(
-        f"\nSolarFlow was not built: its pages' browser libraries are missing.\n  What happened: {what}\n  What to do: {mend}\n"
+        "\nSolarFlow was not built: the browser libraries of its pages could not be brought in."
+        f"\n  What happened: {what}\n  What to do: {mend}\n"
     )
