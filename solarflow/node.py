@@ -234,6 +234,10 @@ class Node:
         """Call `method(key)` at a UTC time, at once where it is past; one that runs is moved. Down time counts."""
         self.host.schedule(self, moment, True, method.__name__, key, True)
 
+    def every(self, seconds: float, method: Callable[[str], None], key: str = "") -> None:
+        """Call `method(key)` every `seconds`. Begin it in `on_start`: it is not kept over a restart."""
+        self.host.schedule(self, self.clock.monotonic() + seconds, False, method.__name__, key, True, seconds)
+
     def cancel(self, method: Callable[[str], None], key: str = "") -> bool:
         """End a timer. False: none was running."""
         return self.host.cancel(self, method.__name__, key)

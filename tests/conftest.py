@@ -1,1 +1,27 @@
 """What every test may use."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from solarflow.registry import Registry, load_registry
+from solarflow.testing import NodeBench
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """The palette."""
+    return load_registry()
+
+
+@pytest.fixture
+def node(registry: Registry) -> Callable[..., NodeBench]:
+    """A node on the bench: `node("threshold-hold", on_above=1000)`; see solarflow.testing.NodeBench."""
+
+    def make(
+        type_: str, config: dict[str, Any] | None = None, *, bench: dict[str, Any] | None = None, **properties: Any
+    ) -> NodeBench:
+        return NodeBench(registry[type_], {**(config or {}), **properties}, **(bench or {}))
+
+    return make

@@ -1,0 +1,421 @@
+"""The engine: deploys a plan, runs its nodes, stops them. One thread at a time may touch it.
+
+It knows no thread, no event loop and no file: `solarflow.live` drives it on the machine's time, a test or a replay by
+moving a virtual clock. Everything it needs of the world is handed in, so several engines live in one process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from solarflow.clock import Clock, VirtualClock
+from solarflow.compiler import Cell, Deliver, Wire, WireId, compile_wires
+from solarflow.errors import NodeError, SolarFlowError
+from solarflow.host import Setup
+from solarflow.hosting import NodeHosting
+from solarflow.message import Message
+from solarflow.node import Node, NodeConfig
+from solarflow.plan import NodeSpec, Plan
+from solarflow.registry import Registry
+from solarflow.routing import Listeners
+from solarflow.services import Services
+from solarflow.state import ContextStores, load_states, take_states
+from solarflow.store.changes import StateChanges
+from solarflow.timers import Timers
+
+log = logging.getLogger("solarflow.engine")
+
+DeployMode = Literal["nodes", "flows", "full"]
+SAVED_MONOTONIC = ("engine", "monotonic")
+"""Where, among the durable context, the monotonic time of a checkpoint is kept."""
+
+
+class Executor(Protocol):
+    """Runs blocking work elsewhere."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Begin `function(*args)`."""
+
+
+class InlineExecutor:
+    """Runs the work at once, where one stands: for virtual time, which does not go on meanwhile."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Run `function(*args)` now."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:  # noqa: BLE001 - handed to whoever asks for the result
+            future.set_exception(error)
+        return future
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one engine."""
+
+    max_hops: int = 1000
+    """How often a message may go round through the queue before it is an error."""
+    max_queue: int = 100_000
+    turn: int = 1000
+    """Queued deliveries between two looks at the timers."""
+
+
+@dataclass(slots=True)
+class Deployment:
+    """What a deploy did, by node id."""
+
+    started: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+
+class Engine(NodeHosting):
+    """Runs the nodes of a plan."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        clock: Clock,
+        services: Services | None = None,
+        *,
+        executor: Executor | None = None,
+        call_back: Callable[[Callable[[], None]], None] | None = None,
+        limits: Limits | None = None,
+        environ: Mapping[str, str] | None = None,
+        name: str = "",
+    ) -> None:
+        """`call_back(function)` brings finished offloaded work to the engine's thread; without it, it runs inline."""
+        self.registry = registry
+        self.clock = clock
+        self.services = services if services is not None else Services()
+        self.limits = limits if limits is not None else Limits()
+        self.environ: Mapping[str, str] = environ if environ is not None else {}
+        self.name = name
+        self.plan = Plan(nodes={}, flows={})
+        self.nodes: dict[str, Node] = {}
+        self.cells: dict[str, Cell] = {}
+        self.wires: dict[WireId, Wire] = {}
+        self.timers = Timers(clock)
+        self.contexts = ContextStores()
+        self.running = False
+        self.queue_dropped = 0
+        self._executor: Executor = executor if executor is not None else InlineExecutor()
+        self._call_back = call_back if call_back is not None else lambda function: function()
+        self._queue: deque[tuple[Deliver, Message, int]] = deque()
+        self._hops = 0
+        self._depth = 0
+        self._kept: dict[str, dict[str, bytes]] = {}
+        self._kept_timers: dict[str, list[tuple[str, str, bytes]]] = {}
+        self._saved_monotonic = 0.0
+        self._unsaved = StateChanges()
+        self._init_hosting()
+
+    # -- deploy -------------------------------------------------------------------------------------------------
+
+    def deploy(self, plan: Plan, mode: DeployMode = "nodes") -> Deployment:
+        """Run `plan` from now on. Nodes that did not change go on as they are, with their state.
+
+        `mode` widens what restarts: changed nodes only, all nodes of changed flows, or everything; state is kept in
+        each case, except where a property that resets it has changed. Raises SolarFlowError before anything is
+        touched where a node cannot be made.
+        """
+        self.drain()
+        restart = self._to_restart(plan, mode)
+        made = {id_: self._make(spec) for id_, spec in plan.nodes.items() if id_ in restart or id_ not in self.nodes}
+        removed = [id_ for id_ in self.nodes if id_ not in plan.nodes]
+        result = Deployment(started=list(made), stopped=[*removed, *(i for i in made if i in self.nodes)])
+        result.kept = [id_ for id_ in plan.nodes if id_ not in made]
+        old_nodes = self.nodes
+        self._call_each([old_nodes[i] for i in result.stopped], "on_stop")
+        self._call_each([old_nodes[i] for i in removed], "on_removed")
+        for id_ in removed:
+            self._forget(old_nodes[id_])
+        nodes = {id_: made[id_] if id_ in made else old_nodes[id_] for id_ in plan.nodes}
+        for id_, node in made.items():
+            self._hand_over(node, old_nodes.get(id_), plan.nodes[id_])
+        self.nodes, self.plan = nodes, plan
+        self._compile(made)
+        self.running = True
+        self.enter(self._start, [nodes[i] for i in self._start_order(made)])
+        return result
+
+    def _make(self, spec: NodeSpec) -> Node:
+        node_type = self.registry[spec.type]
+        setup = Setup(
+            id=spec.id, type=spec.type, name=spec.name, flow=spec.flow, config=spec.config, host=self,
+            wires=spec.wires, file=spec.file, groups=spec.groups,
+        )  # fmt: skip
+        try:
+            node = node_type(setup)
+        except SolarFlowError:
+            raise
+        except Exception as error:
+            raise SolarFlowError(f"{spec.file}: {spec.type} {spec.id} '{spec.name}' cannot be made: {error}") from error
+        return node
+
+    def _to_restart(self, plan: Plan, mode: DeployMode) -> set[str]:
+        if mode == "full":
+            return set(plan.nodes)
+        old = self.plan
+        changed = {i for i, spec in plan.nodes.items() if i in old.nodes and spec.digest != old.nodes[i].digest}
+        if mode == "flows":
+            flows = {f for f, spec in plan.flows.items() if f not in old.flows or spec.digest != old.flows[f].digest}
+            changed |= {i for f in flows for i in plan.flows[f].nodes}
+        touched = changed | (set(plan.nodes) ^ set(old.nodes))
+        # Whoever uses a config node that is made anew must be made anew too.
+        while True:
+            users = {
+                i
+                for i, spec in plan.nodes.items()
+                if i not in touched and touched.intersection(used_nodes(spec.config))
+            }
+            if not users:
+                return {i for i in touched if i in plan.nodes}
+            touched |= users
+
+    def _hand_over(self, node: Node, old: Node | None, spec: NodeSpec) -> None:
+        """Give a node the state its forerunner had, or the one kept over a restart."""
+        node.state.protected = self._is_approved
+        node.state.on_evict = lambda key: self.timers.cancel_node(node.id, key)
+        if old is not None:
+            if old.State is node.State and not _resets(old.config, node.config):
+                for key, value in old.state.items():
+                    node.state[key] = value
+            else:
+                for key in old.state:
+                    node.state.gone.add(key)
+                self.timers.cancel_node(node.id)
+            self.statuses.pop(node.id, None)
+            return
+        load_states(node, self._kept.pop(spec.id, {}), lambda text: log.warning("%s", text))
+        for method, key, kept in self._kept_timers.pop(spec.id, []):
+            if hasattr(node, method):
+                self.timers.restore((spec.id, method, key), kept, self._saved_monotonic)
+
+    def _forget(self, node: Node) -> None:
+        for key in node.state:
+            node.state.pop(key)
+        self._save(StateChanges(states=take_states(node)))
+        self.timers.cancel_node(node.id)
+        self.contexts.forget(f"node:{node.id}")
+        self.statuses.pop(node.id, None)
+        self.breakers.pop(node.id, None)
+
+    def _compile(self, made: Mapping[str, Node]) -> None:
+        plan = self.plan
+        self.listeners = Listeners.of(plan, self.nodes)
+        old_cells, self.cells = self.cells, {}
+        for id_, node in self.nodes.items():
+            cell = old_cells.get(id_)
+            if cell is None or id_ in made:
+                cell = Cell(node, self.handle_error, self.done, old_cells.get(id_))
+                self.breakers.pop(id_, None)
+            cell.has_complete = bool(self.listeners.completions(plan.nodes[id_]))
+            self.cells[id_] = cell
+        outputs = {
+            id_: _padded(spec.wires, self.nodes[id_].outputs_of(spec.config)) for id_, spec in plan.nodes.items()
+        }
+        taps = {wire.id: wire.taps for wire in self.wires.values() if wire.taps}
+        self.wires = compile_wires(
+            self.cells, outputs, plan.queued, enqueue=self._enqueue, stamp=self._stamp,
+            status_outputs={at: self._status_output(instance) for at, instance in plan.status_wires.items()},
+        )  # fmt: skip
+        for wire_id, looking in taps.items():
+            for look in looking:
+                if wire_id in self.wires:
+                    self.tap(wire_id, look)
+
+    @staticmethod
+    def _start_order(made: Mapping[str, Node]) -> list[str]:
+        """Config nodes, then nodes with an input, then sources: what is sent at the start finds everybody ready."""
+        return sorted(made, key=lambda i: (not made[i].is_config, made[i].inputs == 0 or made[i].role == "link in"))
+
+    def _start(self, nodes: Iterable[Node]) -> None:
+        self._call_each(nodes, "on_start")
+
+    def _call_each(self, nodes: Iterable[Node], method: str) -> None:
+        for node in nodes:
+            try:
+                getattr(node, method)()
+            except Exception as error:  # noqa: BLE001 - one node's start or stop disturbs no other
+                self.handle_error(node, error, None)
+
+    def stop(self) -> None:
+        """Stop: sources first, then everything under way is finished, then the rest. State stays to be saved."""
+        self._call_each([n for n in self.nodes.values() if n.inputs == 0 and not n.is_config], "on_stop")
+        self.drain()
+        self._call_each([n for n in self.nodes.values() if n.inputs != 0 and not n.is_config], "on_stop")
+        self.drain()
+        self._call_each([n for n in self.nodes.values() if n.is_config], "on_stop")
+        self.running = False
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def enter(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run something that may send messages; what it queues is delivered before this returns (one turn of it)."""
+        self._depth += 1
+        try:
+            return function(*args)
+        finally:
+            self._depth -= 1
+            if self._depth == 0 and self._queue:
+                self.turn()
+
+    def _enqueue(self, deliver: Deliver, msg: Message) -> None:
+        hops = self._hops + 1
+        if hops > self.limits.max_hops:
+            raise NodeError(f"the message has gone round {self.limits.max_hops} times; it ends here")
+        if len(self._queue) >= self.limits.max_queue:
+            self.queue_dropped += 1
+            raise NodeError(f"{self.limits.max_queue} messages are waiting already; this one is dropped")
+        self._queue.append((deliver, msg, hops))
+
+    def turn(self) -> bool:
+        """Deliver up to `limits.turn` queued messages. True where more are waiting."""
+        self._depth += 1
+        try:
+            for _ in range(min(len(self._queue), self.limits.turn)):
+                deliver, msg, self._hops = self._queue.popleft()
+                deliver(msg)
+        finally:
+            self._depth -= 1
+            self._hops = 0
+        if self._queue:
+            self.on_wake()
+        return bool(self._queue)
+
+    def drain(self) -> None:
+        """Deliver everything that is queued."""
+        while self.turn():
+            pass
+
+    def run_due(self) -> None:
+        """Call what is due, in the order of its due times."""
+        for _ in range(self.limits.turn):
+            id_ = self.timers.pop_due()
+            if id_ is None:
+                return
+            node = self.nodes.get(id_[0])
+            if node is not None:
+                self.enter(self._fire, node, id_[1], id_[2])
+        self.on_wake()
+
+    def _fire(self, node: Node, method: str, key: str) -> None:
+        try:
+            getattr(node, method)(key)
+        except Exception as error:  # noqa: BLE001 - a timer's error stays in its node
+            self.handle_error(node, error, {"home": key} if key else None)
+
+    def advance_to(self, moment: float) -> None:
+        """Move a virtual clock to `moment` (UTC), calling each timer at its own time on the way."""
+        clock = self.clock
+        if not isinstance(clock, VirtualClock):
+            raise TypeError("only a VirtualClock can be moved")
+        self.drain()
+        while (wait := self.timers.wait()) is not None and clock.now() + wait <= moment:
+            clock.move_to(max(clock.now(), clock.now() + wait))
+            self.run_due()
+            self.drain()
+        clock.move_to(max(moment, clock.now()))
+
+    def inject(self, node_id: str, msg: Message) -> None:
+        """Give a message to a node's input. Raises SolarFlowError where there is no such node."""
+        cell = self._cell(node_id)
+        self._stamp(msg)
+        self.enter(cell.direct.deliver, msg)
+
+    def trigger(self, node_id: str) -> None:
+        """Press a node's button. Raises SolarFlowError where there is no such node; its errors go to catch nodes."""
+        node = self._cell(node_id).node
+        self.enter(self._call_each, [node], "on_trigger")
+
+    def _cell(self, node_id: str) -> Cell:
+        try:
+            return self.cells[node_id]
+        except KeyError:
+            raise SolarFlowError(f"no node with the id '{node_id}' is running") from None
+
+    def _stamp(self, msg: Message) -> None:
+        if "_msgid" not in msg:
+            msg["_msgid"] = self.new_id()
+        if "ts" not in msg:
+            msg["ts"] = self.clock.now()
+
+    def tap(self, wire: WireId, look: Callable[[Message], None]) -> Callable[[], None]:
+        """Call `look` with every message on a wire until the result is called. Costs nothing where nobody looks."""
+        found = self.wires.get(wire)
+        if found is None:
+            raise SolarFlowError(f"there is no wire from output {wire[1] + 1} of '{wire[0]}' to '{wire[2]}'")
+        found.taps.append(look)
+        self.cells[wire[2]].refresh()
+
+        def end() -> None:
+            now = self.wires.get(wire)
+            if now is not None and look in now.taps:
+                now.taps.remove(look)
+                self.cells[wire[2]].refresh()
+
+        return end
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    def restore(self, kept: StateChanges) -> None:
+        """Take over what an earlier run saved; call before the first deploy."""
+        for (node, key), text in kept.states.items():
+            if text is not None:
+                self._kept.setdefault(node, {})[key] = text
+        for (node, method, key), text in kept.timers.items():
+            if text is not None:
+                self._kept_timers.setdefault(node, []).append((method, key, text))
+        self.contexts.restore(kept.context)
+        self._saved_monotonic = float(self.contexts.scope(SAVED_MONOTONIC[0], "durable").get(SAVED_MONOTONIC[1], 0.0))
+
+    def checkpoint(self, save: Callable[[StateChanges], None]) -> None:
+        """Hand everything that changed since the last time to `save`; where that raises, it is kept for the next."""
+        states: dict[tuple[str, str], bytes | None] = {}
+        for node in self.nodes.values():
+            states.update(take_states(node))
+        self.contexts.scope(SAVED_MONOTONIC[0], "durable").set(SAVED_MONOTONIC[1], self.clock.monotonic())
+        self._save(
+            StateChanges(
+                states=states, timers=self.timers.take_changes(), context=self.contexts.take_changes(),
+                saved_at=self.clock.now(),
+            )
+        )  # fmt: skip
+        save(self._unsaved)
+        self._unsaved = StateChanges()
+
+    def _save(self, changes: StateChanges) -> None:
+        self._unsaved.merge(changes)
+
+    def _is_approved(self, key: str) -> bool:
+        homes = self.services.homes
+        home = homes.get(key) if homes is not None else None
+        return home is not None and home.approved
+
+
+def used_nodes(config: NodeConfig) -> set[str]:
+    """The ids of the config nodes that a configuration names."""
+    return {
+        str(getattr(config, name))
+        for name, field_info in type(config).model_fields.items()
+        if isinstance(field_info.json_schema_extra, dict) and "config_node" in field_info.json_schema_extra
+    }
+
+
+def _resets(old: NodeConfig, new: NodeConfig) -> bool:
+    return type(old) is not type(new) or any(
+        getattr(old, name) != getattr(new, name)
+        for name, field_info in type(new).model_fields.items()
+        if isinstance(field_info.json_schema_extra, dict) and field_info.json_schema_extra.get("resets_state")
+    )
+
+
+def _padded(wires: tuple[tuple[str, ...], ...], outputs: int) -> tuple[tuple[str, ...], ...]:
+    return wires[:outputs] + ((),) * (outputs - len(wires))
