@@ -62,7 +62,12 @@ class Registry:
     def add_module(self, module: ModuleType) -> None:
         """Register the node types that are defined in a module (not those it imports)."""
         for value in vars(module).values():
-            if inspect.isclass(value) and issubclass(value, Node) and value.__module__ == module.__name__ and value.type:
+            if (
+                inspect.isclass(value)
+                and issubclass(value, Node)
+                and value.__module__ == module.__name__
+                and value.type
+            ):
                 self.add(value)
 
     def add_package(self, name: str) -> None:
