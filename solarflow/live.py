@@ -1,0 +1,280 @@
+"""Runs an engine on the machine's time: one thread with one event loop, and an inbox for all other threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any, TypeVar
+
+from solarflow.engine import Engine
+from solarflow.errors import ConnectionLostError, OverloadedError, StoreError
+from solarflow.store.changes import StateChanges
+
+log = logging.getLogger("solarflow.live")
+T = TypeVar("T")
+
+CHECKPOINT_S = 1.0
+"""Real seconds between two checkpoints: what a SIGKILL may lose."""
+
+
+class DaemonExecutor:
+    """A few threads for blocking work; unlike the standard pool's they never hold the end of the process."""
+
+    def __init__(self, threads: int = 4, waiting: int = 1000) -> None:
+        self._queue: queue.Queue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = queue.Queue(waiting)
+        self._threads = threads
+        self._started = 0
+
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Run `function(*args)` on one of the threads. The future fails at once where too much is waiting already."""
+        future: Future[Any] = Future()
+        try:
+            self._queue.put_nowait((future, function, args))
+        except queue.Full:
+            future.set_exception(OverloadedError("too much is waiting for its turn; this was not begun"))
+            return future
+        if self._started < self._threads:
+            self._started += 1
+            threading.Thread(target=self._work, name=f"offload-{self._started}", daemon=True).start()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            future, function, args = self._queue.get()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(function(*args))
+            except BaseException as error:  # noqa: BLE001 - handed to whoever asks for the result
+                future.set_exception(error)
+
+
+class Inbox:
+    """What other threads hand to the engine's: readings, of which the oldest give way, and calls, which wait."""
+
+    def __init__(self, wake: Callable[[], None], readings: int = 10_000, calls: int = 1000) -> None:
+        self._wake = wake
+        self._readings: deque[Callable[[], None]] = deque()
+        self._max_readings = readings
+        self._calls: queue.Queue[tuple[Future[Any], Callable[[], Any]]] = queue.Queue(calls)
+        self._closed = False
+        self.dropped = 0
+
+    def post(self, function: Callable[[], None]) -> None:
+        """Hand over telemetry. Where the inbox is full the oldest is dropped and counted."""
+        if len(self._readings) >= self._max_readings:
+            self._readings.popleft()
+            self.dropped += 1
+        self._readings.append(function)
+        self._wake()
+
+    def call(self, function: Callable[[], T], timeout_s: float = 5.0) -> T:
+        """Run `function` on the engine's thread and wait for its result; what it raises is raised here.
+
+        Raises OverloadedError where its turn does not come in time (then it is not run at all), ConnectionLostError
+        where the engine has stopped.
+        """
+        if self._closed:
+            raise ConnectionLostError("the engine has stopped")
+        future: Future[T] = Future()
+        try:
+            self._calls.put((future, function), timeout=timeout_s)
+        except queue.Full:
+            raise OverloadedError(f"the engine had no time for {timeout_s:g} s; try again") from None
+        self._wake()
+        try:
+            return future.result(timeout_s)
+        except CancelledError:
+            raise ConnectionLostError("the engine has stopped") from None
+        except FutureTimeoutError:
+            if future.cancel():
+                raise OverloadedError(f"the engine had no time for {timeout_s:g} s; nothing was done") from None
+            return future.result(timeout_s)
+
+    def run(self) -> None:
+        """Do what waits: every call, and as many readings as there are now."""
+        for _ in range(self._calls.qsize()):
+            future, function = self._calls.get_nowait()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - raised in the calling thread
+                future.set_exception(error)
+        for _ in range(len(self._readings)):
+            self._readings.popleft()()
+
+    def close(self) -> None:
+        """Refuse what comes from now on, and whoever still waits."""
+        self._closed = True
+        while True:
+            try:
+                future, _ = self._calls.get_nowait()
+            except queue.Empty:
+                return
+            future.cancel()
+
+
+class LiveEngine:
+    """An engine on its own thread.
+
+    `opening` runs on the new event loop before `start` returns (brokers, the first deploy), `closing` after the
+    engine has stopped. `save` gets each second what has changed.
+    """
+
+    def __init__(
+        self,
+        make_engine: Callable[[LiveEngine], Engine],
+        *,
+        save: Callable[[StateChanges], None],
+        opening: Callable[[], Awaitable[None]] | None = None,
+        closing: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.inbox = Inbox(self.wake)
+        self.executor = DaemonExecutor()
+        self.engine = make_engine(self)
+        self.save_error = ""
+        self.saved_at = 0.0
+        self._save = save
+        self._opening = opening
+        self._closing = closing
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._arming = False
+        self._stopping: asyncio.Event | None = None
+        self._pending = False
+        self._lock = threading.Lock()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The engine's event loop. Raises ConnectionLostError before the start and after the end."""
+        if self._loop is None:
+            raise ConnectionLostError("the engine does not run")
+        return self._loop
+
+    def start(self) -> None:
+        """Begin; returns when `opening` is through. What that raises is raised here, and nothing runs then."""
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="engine", daemon=True)
+        self._thread.start()
+        ready.result()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stop the engine, save, close, and wait for the thread to end."""
+        if self._thread is None:
+            return
+        loop, stopping = self._loop, self._stopping
+        if loop is not None and stopping is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(stopping.set)
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.error("the engine did not stop within %g s; a node is blocking it", timeout_s)
+        self._thread = None
+
+    def call(self, function: Callable[[], T], timeout_s: float = 5.0) -> T:
+        """Run `function` on the engine's thread; see `Inbox.call`."""
+        if threading.current_thread() is self._thread:
+            return function()
+        return self.inbox.call(function, timeout_s)
+
+    def call_back(self, function: Callable[[], None]) -> None:
+        """Bring the result of offloaded work to the engine's thread."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(function)
+
+    def wake(self) -> None:
+        """There is something in the inbox, or in the engine's queue."""
+        with self._lock:
+            if self._pending or self._loop is None or self._loop.is_closed():
+                return
+            self._pending = True
+            self._loop.call_soon_threadsafe(self._work)
+
+    # -- on the engine's thread ---------------------------------------------------------------------------------
+
+    def _run(self, ready: Future[None]) -> None:
+        try:
+            asyncio.run(self._main(ready))
+        except Exception as error:
+            if not ready.done():
+                ready.set_exception(error)
+            else:
+                log.exception("the engine's thread has ended")
+
+    async def _main(self, ready: Future[None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self.engine.on_wake = self.wake
+        self.engine.timers.on_earlier = self._arm_soon
+        try:
+            if self._opening is not None:
+                await self._opening()
+        except BaseException:
+            if self._closing is not None:
+                await self._closing()
+            raise
+        self._arm()
+        ready.set_result(None)
+        self.wake()
+        while not self._stopping.is_set():
+            try:
+                await asyncio.wait_for(self._stopping.wait(), CHECKPOINT_S)
+            except TimeoutError:
+                self._checkpoint()
+                self._arm()  # a step of the wall clock moves what is due by it
+        self.inbox.run()
+        self.engine.stop()
+        self.inbox.close()
+        self._checkpoint()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._closing is not None:
+            await self._closing()
+
+    def _work(self) -> None:
+        with self._lock:
+            self._pending = False
+        self.engine.enter(self.inbox.run)
+        if self.engine.turn():
+            self.wake()
+        self._arm()
+
+    def _arm_soon(self) -> None:
+        if not self._arming and self._loop is not None:
+            self._arming = True
+            self._loop.call_soon(self._arm)
+
+    def _arm(self) -> None:
+        self._arming = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wait = self.engine.timers.wait()
+        if wait is not None and self._loop is not None:
+            self._timer = self._loop.call_later(self.engine.clock.real_seconds(wait), self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self.engine.run_due()
+        self._arm()
+
+    def _checkpoint(self) -> None:
+        try:
+            self.engine.checkpoint(self._save)
+        except StoreError as error:
+            if not self.save_error:
+                log.error("nothing can be saved now, it is kept in memory: %s", error)
+            self.save_error = str(error)
+        else:
+            if self.save_error:
+                log.warning("saving works again")
+            self.save_error = ""
+            self.saved_at = self.engine.clock.now()
