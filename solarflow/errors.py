@@ -17,8 +17,12 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "file-missing": ("there is no file here", "create it, or correct the path in flows.json"),
     "file-unreadable": ("cannot be read: {reason}", "check the file's rights and its text encoding (UTF-8)"),
     "not-json": ("is not JSON: {reason} at line {line}, column {column}", "correct the text at that place"),
+    "duplicate-key": ("the key '{key}' stands twice in one object", "remove one of the two"),
+    "open-credentials": ("other users of this machine can read the file", "chmod 600 credentials.json"),
     "not-a-flow": ("expected {expected}, found {found}", "export the flow again, or compare with a shipped flow file"),
     "invalid-value": ("{reason}", "change the value; `solarflow nodes {type}` lists what is allowed"),
+    "invalid-shape": ("{reason}", "export the flow again, or compare with a shipped flow file"),
+    "invalid-setting": ("{reason}", "correct it in the manifest"),
     "missing-property": ("the property is required and missing", "add it; `solarflow nodes {type}` explains it"),
     "unknown-property": ("the property is not known to '{type}'{nearest}", "remove it or correct its name"),
     "unknown-type": ("there is no node type '{type}'{nearest}", "correct the type, or install the package with it"),
@@ -45,6 +49,8 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "dangling-link": ("links to '{target}', which is not a {expected} of this file", "remove the link"),
     "missing-group": ("lies in the group '{target}', which is not here", "remove the property 'g' or add the group"),
     "missing-flow": ("lies in the flow '{target}', which is not here", "add the tab or correct the property 'z'"),
+    "config-circle": ("config nodes need each other in a circle: {nodes}", "take one reference out"),
+    "too-many-nodes": ("unfolds to more than {count} nodes", "use fewer subflows inside subflows"),
     "loop": (
         "sends in a circle with nothing in it that waits: {nodes}",
         "put a delay or a trigger into the circle, or take one wire out; it ends at the hop limit",
@@ -54,6 +60,9 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "no-tab": ("holds no tab", "a flow file holds one tab and what belongs to it"),
     "several-tabs": ("holds {count} tabs: {tabs}", "one file per flow: put each tab into a file of its own"),
     "unknown-setting": ("'{name}' is not a setting{nearest}", "remove it or correct its name"),
+    "not-homes": ("expected a JSON array of homes, found {found}", "compare with what `solarflow homes export` writes"),
+    "invalid-home": ("{reason}", "correct it; `solarflow homes export` shows how a home is written"),
+    "duplicate-home": ("the home '{id}' stands here twice", "remove one of the two"),
 }
 """Every code a Problem may have, with its English text."""
 
