@@ -171,7 +171,6 @@ def open_writer(
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
         needed = ".".join(map(str, MINIMUM_SQLITE))
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: {needed} or newer is needed. Use a newer Python")
-    check(location, migrations)
     connection = _connect(location, "rwc", owner)
     try:
         with translated(location.label):

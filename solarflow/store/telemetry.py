@@ -253,7 +253,7 @@ def _write_samples(
 ) -> None:
     database.executemany("insert into series values (?, ?, ?, ?)", new_series)
     database.executemany(_INSERT, batch.rows)
-    database.executemany(_ADD, ((*place, *hour) for place, hour in batch.hours.items() if place not in batch.late))
+    database.executemany(_ADD, ((*place, *hour) for place, hour in batch.hours.items()))
     database.executemany(_RECOMPUTE, ((series, hour * HOUR_MS, (hour + 1) * HOUR_MS) for series, hour in batch.late))
 
 

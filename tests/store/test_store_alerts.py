@@ -79,7 +79,7 @@ def test_the_record_of_closed_alerts_is_bounded_and_open_ones_stay(folder: DataF
 def test_events_come_newest_first_and_by_kind_and_home(folder: DataFolder) -> None:
     for kind, home in (("relay", "casa_A"), ("relay", "casa_B"), ("deploy", "")):
         folder.events.append(kind, home, {"n": 1}, NOON)
-    folder.commit()
+        folder.commit()
     assert [(event.kind, event.home) for event in folder.events.recent()] == [
         ("deploy", ""),
         ("relay", "casa_B"),

@@ -89,9 +89,12 @@ def test_a_folder_has_a_holder_only_while_it_is_open(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_program_left_in_the_lock_file_holds_nobody_up(tmp_path: Path) -> None:
-    (tmp_path / "solarflow.lock").write_text(json.dumps({"pid": os.getpid(), "start": "earlier", "port": 1880}))
+    (tmp_path / "solarflow.lock").write_text(json.dumps({"pid": 1, "start": "long ago" * 99, "port": 1880}))
     assert DataFolder.holder(tmp_path) is None
-    DataFolder(tmp_path).close()
+    with DataFolder(tmp_path):
+        holder = DataFolder.holder(tmp_path)
+        assert holder is not None
+        assert holder.pid == os.getpid()
 
 
 def test_a_folder_without_data_cannot_be_read(tmp_path: Path) -> None:

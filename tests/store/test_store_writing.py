@@ -260,6 +260,15 @@ def test_state_comes_back_as_it_was_saved_last(folder: DataFolder) -> None:
     )
 
 
+def test_a_commit_without_news_writes_nothing(folder: DataFolder) -> None:
+    folder.telemetry.append(*POWER, NOON, 1.0)
+    folder.commit(StateChanges(states={("hold", "casa_A"): b"1"}))
+    before = folder.telemetry.connection.database.conn.total_changes
+    folder.commit()
+    folder.commit(StateChanges())
+    assert folder.telemetry.connection.database.conn.total_changes == before
+
+
 def test_a_new_folder_has_no_state(folder: DataFolder) -> None:
     assert folder.telemetry.load_state() == StateChanges()
 
