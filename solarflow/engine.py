@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -132,8 +132,7 @@ class Engine(NodeHosting):
         result = Deployment(started=list(made), stopped=[*removed, *(i for i in made if i in self.nodes)])
         result.kept = [id_ for id_ in plan.nodes if id_ not in made]
         old_nodes = self.nodes
-        self._call_each([old_nodes[i] for i in result.stopped], "on_stop")
-        self._call_each([old_nodes[i] for i in removed], "on_removed")
+        self._end([old_nodes[i] for i in result.stopped], {old_nodes[i] for i in removed})
         for id_ in removed:
             self._forget(old_nodes[id_])
         nodes = {id_: made[id_] if id_ in made else old_nodes[id_] for id_ in plan.nodes}
@@ -141,7 +140,7 @@ class Engine(NodeHosting):
             self._hand_over(node, old_nodes.get(id_), plan.nodes[id_])
         self.nodes, self.plan = nodes, plan
         self._compile(made)
-        self.running = True
+        self.running, self.stopping = True, False
         self.enter(self._start, [nodes[i] for i in self._start_order(made)])
         return result
 
@@ -246,8 +245,17 @@ class Engine(NodeHosting):
             except Exception as error:  # noqa: BLE001 - one node's start or stop disturbs no other
                 self.handle_error(node, error, None)
 
+    def _end(self, nodes: Sequence[Node], removed: Set[Node]) -> None:
+        """Stop nodes of a deploy. Config nodes last: what a removed node sends to be safe still needs its connection."""
+        for is_config in (False, True):
+            ending = [node for node in nodes if node.is_config is is_config]
+            self._call_each(ending, "on_stop")
+            self._call_each([node for node in ending if node in removed], "on_removed")
+            self.drain()
+
     def stop(self) -> None:
         """Stop: sources first, then everything under way is finished, then the rest. State stays to be saved."""
+        self.stopping = True
         self._call_each([n for n in self.nodes.values() if n.inputs == 0 and not n.is_config], "on_stop")
         self.drain()
         self._call_each([n for n in self.nodes.values() if n.inputs != 0 and not n.is_config], "on_stop")

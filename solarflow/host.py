@@ -41,6 +41,8 @@ class Host(Protocol):
 
     clock: Clock
     services: Services
+    stopping: bool
+    """True while the engine itself stops: in `on_stop`, what tells the end of everything from a deploy."""
 
     def schedule(
         self, node: Node, due: float, wall: bool, method: str, key: str, restart: bool, period: float = 0.0

@@ -37,6 +37,7 @@ class NodeHosting:
 
     clock: Clock
     services: Services
+    stopping: bool = False
     plan: Plan
     nodes: dict[str, Node]
     cells: dict[str, Cell]
