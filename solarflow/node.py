@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 Send = Callable[..., None]
+MAX_SKEW_S = 300.0
+"""A time of measurement further ahead than this is a wrong clock, not a reading of now."""
 T = TypeVar("T")
 
 
@@ -140,6 +142,8 @@ class Node:
         Literal["", "catch", "status", "complete", "link in", "link out", "link call", "junction", "comment", "code"]
     ] = ""
     """What the engine itself must know of some types."""
+    board: ClassVar[str] = ""
+    """A heading of the first page under which the statuses of this type's keys are shown: "Relays"."""
     schema_version: ClassVar[int] = 1
     max_keys: ClassVar[int] = 10_000
 
@@ -319,6 +323,25 @@ class Node:
         if not -1.7e308 < number < 1.7e308:
             raise NodeError(f"the number {number} is not finite")
         return number
+
+    def is_live(self, msg: Message, max_age_s: float) -> bool:
+        """Whether a message may be given to live control: measured at most `max_age_s` ago.
+
+        It is not where it is older, is marked `arretrato` (a device drains its buffer), or claims to come from more
+        than `MAX_SKEW_S` ahead. Both fields count in the message and, where that is an object, in its payload.
+        Raises NodeError where `ts` is no number.
+        """
+        payload = msg.get("payload")
+        now = self.clock.now()
+        for place in (msg, payload) if payload.__class__ is dict else (msg,):
+            if place.get("arretrato"):
+                return False
+            ts = place.get("ts", now)
+            if ts.__class__ is not float and ts.__class__ is not int:
+                raise NodeError(f"'ts' is {_shown(ts)}, where seconds since 1970 (UTC) are needed")
+            if not -MAX_SKEW_S <= now - ts <= max_age_s:
+                return False
+        return True
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,111 @@
+"""`solarflow simulate`: only the homes, towards any broker."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import Future
+
+import click
+
+from solarflow.cli.common import wait_for_end
+from solarflow.clock import Clock, ScaledClock, SystemClock
+from solarflow.energy.faults import Fault, parse_fault
+from solarflow.mqtt import BrokerOptions, Connection, State
+from solarflow.simulation import Community
+
+
+class Publishers:
+    """A simulated community on a thread of its own, with one connection to a broker."""
+
+    def __init__(self, community: Community, broker: BrokerOptions, clock: Clock, interval_s: float = 60.0) -> None:
+        self.community = community
+        self.state = ""
+        self._broker = broker
+        self._clock = clock
+        self._interval_s = interval_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to connect and to publish. Raises UsageError where the broker's options cannot work."""
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="homes", daemon=True)
+        self._thread.start()
+        ready.result()
+
+    def stop(self) -> None:
+        """Say goodbye and end."""
+        if self._loop is not None and self._task is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        if self._thread is not None:
+            self._thread.join(3)
+
+    async def _main(self, ready: Future[None]) -> None:
+        def told(state: State, reason: str) -> None:
+            self.state = f"{state}: {reason}" if reason else str(state)
+
+        try:
+            connection = Connection(self._broker, told)
+        except Exception as error:  # noqa: BLE001 - raised in `start`
+            ready.set_exception(error)
+            return
+        connection.start()
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self.community.run(connection, self._clock, self._interval_s))
+        ready.set_result(None)
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            pass
+        finally:
+            await connection.stop()
+
+
+@click.command(
+    epilog="Example: solarflow simulate mqtt://127.0.0.1 --homes 40 --speed 60 --fault casa_03:degraded=0.65"
+)
+@click.argument("broker", default="mqtt://127.0.0.1:1883")
+@click.option("--homes", default=12, show_default=True, help="How many homes.")
+@click.option("--speed", default=1.0, show_default=True, help="How many seconds of the homes pass in a real one.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same community.")
+@click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between a home's readings.")
+@click.option("--start", type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d"]), help="Begin at this UTC time.  [now]")
+@click.option(
+    "--fault", "faults", multiple=True, metavar="HOME:KIND[=VALUE][@HOURS]",
+    help="A fault, HOURS after the start: soiling=PERCENT_PER_DAY, dead-inverter, degraded=FACTOR, silence, "
+    "wrong-clock=HOURS. Repeatable.",
+)  # fmt: skip
+@click.option("--ts/--no-ts", "include_ts", default=False, help="Whether readings carry their time.")
+def simulate(
+    broker: str, homes: int, speed: float, seed: int, interval_s: float, start: object, faults: tuple[str, ...],
+    include_ts: bool,
+) -> None:  # fmt: skip
+    """Simulate a community of homes that publish to BROKER and obey their relays."""
+    from datetime import UTC, datetime
+
+    begin = start.replace(tzinfo=UTC).timestamp() if isinstance(start, datetime) else time.time()
+    clock: Clock = SystemClock() if speed == 1 and start is None else ScaledClock(speed, begin)
+    wanted: dict[str, list[Fault]] = {}
+    for text in faults:
+        home, fault = parse_fault(text, begin)
+        wanted.setdefault(home, []).append(fault)
+    community = Community(homes, seed, begin, faults=wanted, include_ts=include_ts, poor_home=None)
+    options = BrokerOptions.from_url(broker)
+    publishers = Publishers(community, options, clock, interval_s)
+    publishers.start()
+    click.echo(f"{homes} homes publish to {options.address} below comunita/, {speed:g} times real time (Ctrl-C ends)")
+    shown = ""
+
+    def show() -> None:
+        nonlocal shown
+        if publishers.state != shown:
+            shown = publishers.state
+            click.echo(f"the connection is {shown}")
+
+    try:
+        wait_for_end(show)
+    finally:
+        publishers.stop()

@@ -1,0 +1,241 @@
+"""One running installation: project, data folder, brokers and engine put together; what `solarflow run` starts.
+
+The web server is handed in by whoever starts it: nothing here knows of pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from solarflow.broker import BrokerSettings, EmbeddedBroker
+from solarflow.broker_rights import Rights, hash_secret
+from solarflow.clock import Clock, SystemClock
+from solarflow.engine import Deployment, DeployMode, Engine, Limits
+from solarflow.errors import FlowError, Problem, StoreError
+from solarflow.flowfile import Project
+from solarflow.graph import check_project
+from solarflow.http_routes import HttpRoutes
+from solarflow.live import LiveEngine
+from solarflow.live_mqtt import LiveMqtt
+from solarflow.manifest import load_project
+from solarflow.mqtt import BrokerOptions
+from solarflow.plan import Plan
+from solarflow.registry import Registry, load_registry
+from solarflow.services import Services
+from solarflow.store import DataFolder, Reader
+
+log = logging.getLogger("solarflow")
+T = TypeVar("T")
+
+EMBEDDED = "embedded"
+TOKEN_FILE = "access-token"  # noqa: S105 - a file's name
+BROKER_USERS_FILE = "broker-users.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How an installation is started."""
+
+    project: Path
+    data: Path
+    broker: str = EMBEDDED
+    """"embedded", or `mqtt://…` or `mqtts://…`."""
+    broker_port: int = 1883
+    """The port of the embedded broker; 0 takes a free one."""
+    clock: Clock = field(default_factory=SystemClock)
+    safe: bool = False
+    """Load and show everything, start nothing."""
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+class Instance:
+    """A running installation. `start`, then `deploy` as often as files change, then `stop`."""
+
+    def __init__(self, options: Options, registry: Registry | None = None) -> None:
+        self.options = options
+        self.registry = registry if registry is not None else load_registry()
+        self.clock = options.clock
+        self.started_at = time.time()
+        self.project: Project | None = None
+        self.problems: list[Problem] = []
+        self.deployed_at = 0.0
+        self.folder: DataFolder | None = None
+        self.broker: EmbeddedBroker | None = None
+        self.broker_options: BrokerOptions | None = None
+        self.rights = Rights()
+        self.services = Services()
+        self.live = LiveEngine(self._make_engine, save=self._save, opening=self._open, closing=self._close)
+        self.http = HttpRoutes(self.live.call)
+        self.mqtt = LiveMqtt(self._default_broker)
+        self.token = ""
+        self._plan: Plan | None = None
+        self._maintained = 0.0
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; only to be touched on its own thread, see `call`."""
+        return self.live.engine
+
+    def call(self, function: Callable[[], T], timeout_s: float = 5.0) -> T:
+        """Run `function` on the engine's thread; see `solarflow.live.Inbox.call`."""
+        return self.live.call(function, timeout_s)
+
+    # -- start and stop -----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Check the project, take the data folder, start broker and engine, deploy.
+
+        Raises FlowError where the project has errors, StoreError where the data folder cannot be used, UsageError
+        where the broker cannot be started. Then nothing runs and nothing was changed.
+        """
+        self._plan = self._check()
+        if self.options.broker != EMBEDDED:
+            self.broker_options = BrokerOptions.from_url(self.options.broker)
+        self.live.start()
+
+    def stop(self) -> None:
+        """Stop everything and save."""
+        self.live.stop()
+
+    def _check(self) -> Plan:
+        self.project = load_project(self.options.project, self.registry, self.options.environ)
+        checked = check_project(self.project, self.registry, self.options.environ)
+        self.problems = list(checked.problems)
+        if checked.plan is None:
+            raise FlowError(self.problems)
+        return checked.plan
+
+    def _make_engine(self, live: LiveEngine) -> Engine:
+        return Engine(
+            self.registry, self.clock, self.services, executor=live.executor, call_back=live.call_back,
+            environ=self.options.environ, limits=Limits(),
+        )  # fmt: skip
+
+    async def _open(self) -> None:
+        plan = self._plan
+        assert plan is not None  # noqa: S101 - `start` has made it
+        folder = DataFolder(self.options.data, raw_days=float(plan.settings.get("raw_days", 30)))
+        self.folder = folder
+        self.token = _access_token(self.options.data / TOKEN_FILE)
+        if self.options.broker == EMBEDDED:
+            await self._start_broker()
+        services = self.services
+        services.mqtt, services.http = self.mqtt, self.http
+        services.store, services.homes, services.alerts = folder.telemetry, folder.homes, folder.alerts
+        self.engine.restore(folder.telemetry.load_state())
+        if self.options.safe:
+            log.warning("started in safe mode: the flows are loaded and shown, nothing runs")
+        else:
+            self._apply(plan, "full")
+
+    async def _start_broker(self) -> None:
+        users = read_broker_users(self.options.data)
+        for user, secret_hash in users.items():
+            self.rights.set_user(user, secret_hash, user)
+        secret = secrets.token_urlsafe(16)
+        self.rights.set_user("engine", hash_secret(secret))
+        settings = BrokerSettings(port=self.options.broker_port, anonymous=not users)
+        self.broker = EmbeddedBroker(settings, self.rights)
+        await self.broker.start()
+        self.broker_options = BrokerOptions("127.0.0.1", self.broker.port, username="engine", password=secret)
+
+    def _default_broker(self) -> BrokerOptions:
+        assert self.broker_options is not None  # noqa: S101 - set before the first deploy
+        return self.broker_options
+
+    def _apply(self, plan: Plan, mode: DeployMode) -> Deployment:
+        self.services.settings = plan.settings
+        self.engine.limits = Limits(max_hops=int(plan.settings.get("max_hops", 1000)))
+        result = self.engine.deploy(plan, mode)
+        self._plan = plan
+        self.deployed_at = self.clock.now()
+        return result
+
+    async def _close(self) -> None:
+        await self.mqtt.wait_closed()
+        if self.broker is not None:
+            await self.broker.stop()
+        if self.folder is not None:
+            try:
+                await asyncio.to_thread(lambda: None)  # let cancelled tasks of the broker end before the files close
+                self.folder.close()
+            except StoreError as error:
+                log.error("%s", error)
+            self.folder = None
+
+    def _save(self, changes: Any) -> None:
+        folder = self.folder
+        if folder is None:
+            return
+        folder.commit(changes)
+        now = time.monotonic()
+        if now - self._maintained > 60 or self._maintained == 0:
+            # A slice at a time: the next checkpoint goes on where something is left.
+            self._maintained = now if folder.maintain(self.clock.now()) == 0 else self._maintained
+
+    # -- while it runs ------------------------------------------------------------------------------------------
+
+    def deploy(self, mode: DeployMode = "nodes") -> Deployment:
+        """Take the project's files as they are now. Callable from any thread.
+
+        Raises FlowError where they have errors: then everything goes on as it was.
+        """
+        plan = self._check()
+        return self.call(lambda: self._apply(plan, mode))
+
+    def reader(self) -> Reader:
+        """A reader of the data folder for the calling thread."""
+        return DataFolder.read_only(self.options.data)
+
+
+def read_broker_users(data: Path) -> dict[str, str]:
+    """The embedded broker's users (homes) with the hashes of their secrets.
+
+    Raises StoreError where the file is damaged.
+    """
+    path = data / BROKER_USERS_FILE
+    try:
+        users = json.loads(path.read_text())
+        if not isinstance(users, dict) or not all(isinstance(v, str) for v in users.values()):
+            raise ValueError("not an object of texts")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} cannot be read ({error}); restore it from a backup, or delete it and give every home a new "
+            "credential with `solarflow homes credential`"
+        ) from error
+    return users
+
+
+def write_broker_user(data: Path, user: str, secret_hash: str) -> None:
+    """Keep a home's new secret (its hash) for the embedded broker."""
+    users = {**read_broker_users(data), user: secret_hash}
+    path = data / BROKER_USERS_FILE
+    beside = path.with_suffix(".new")
+    beside.touch(mode=0o600)
+    beside.write_text(json.dumps(users, indent=2, sort_keys=True) + "\n")
+    beside.replace(path)
+
+
+def _access_token(path: Path) -> str:
+    """The token of commands and of visitors from other machines; made at the first start, readable by the owner."""
+    try:
+        token = path.read_text().strip()
+        if token:
+            return token
+    except FileNotFoundError:
+        pass
+    token = secrets.token_urlsafe(24)
+    path.touch(mode=0o600)
+    path.write_text(token + "\n")
+    return token
