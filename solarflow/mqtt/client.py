@@ -21,6 +21,8 @@ from solarflow.mqtt.topics import validate_topic
 
 logger = logging.getLogger(__name__)
 _paho_logger = logging.getLogger(f"{__name__}.paho")
+# A lost socket is no error here: whoever drives the client says what happened, and what comes next.
+_paho_logger.addFilter(lambda record: not str(record.msg).startswith("failed to receive on socket"))
 
 READ_BYTES = 65536
 _LARGEST_READ_BYTES = 1 << 20

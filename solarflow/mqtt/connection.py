@@ -217,6 +217,11 @@ class Connection:
         return True
 
     @property
+    def subscribed(self) -> bool:
+        """Whether the broker has answered for every subscription; each one's `error` says what the answer was."""
+        return self._up.is_set() and not self._sync_due and not self._asked
+
+    @property
     def counters(self) -> Counters:
         """The counts as they are now."""
         dropped_in = self._dropped_in_before + self._client.discarded

@@ -97,7 +97,6 @@ async def publisher(broker: Mosquitto, **options: Any) -> AsyncIterator[paho.Cli
     client = paho.Client(CallbackAPIVersion.VERSION2, **options)
     if broker.tls:
         client.tls_set(broker.tls.ca_file)
-    client.max_inflight_messages_set(200)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     try:
@@ -145,10 +144,18 @@ class Door:
 
 
 class ScriptedBroker:
-    """Speaks just enough MQTT 3.1.1 to let a client in, then does what the test says."""
+    """Speaks just enough MQTT 3.1.1 to let a client in and out, and otherwise does what the test says."""
 
-    def __init__(self, script: Callable[[ScriptedBroker], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        script: Callable[[ScriptedBroker], Awaitable[None]],
+        *,
+        connack: bytes = CONNACK,
+        lets_out: bool = True,
+    ) -> None:
         self._script = script
+        self._connack = connack
+        self._lets_out = lets_out
         self.connects: list[bytes] = []
         self.port = 0
 
@@ -161,7 +168,7 @@ class ScriptedBroker:
             self.reader, self.writer = reader, writer
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 self.connects.append((await self.packet())[1])
-                writer.write(CONNACK)
+                writer.write(self._connack)
                 await self._script(self)
             writer.close()
 
@@ -184,7 +191,11 @@ class ScriptedBroker:
             length |= (byte & 127) << shift
             shift += 7
             if byte < 128:
-                return command, await self.reader.readexactly(length)
+                break
+        body = await self.reader.readexactly(length)
+        if command == 0xA2 and self._lets_out:
+            self.writer.write(b"\xb0\x02" + body[:2])  # UNSUBACK, which a farewell waits for
+        return command, body
 
     async def grant(self) -> None:
         """Answer the SUBSCRIBE that must come now."""
