@@ -14,6 +14,10 @@ from solarflow.clock import Clock
 
 TimerId = tuple[str, str, str]
 """(node, method, key)."""
+TOLERANCE_S = 1e-6
+"""A timer counts as due this much early: in this century UTC as a float has steps of a quarter of a microsecond."""
+SPARE_PLACES = 1000
+"""A heap is swept once so many places in it, and most of them, belong to timers that have ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +68,9 @@ class Timers:
 
     def _push(self, timer: Timer) -> None:
         heap = self._heaps[timer.wall]
+        if len(heap) > SPARE_PLACES + 2 * len(self._timers):
+            heap[:] = [place for place in heap if place[2].alive]
+            heapq.heapify(heap)
         self._sequence += 1
         timer.queued_at = timer.due
         heapq.heappush(heap, (timer.due, self._sequence, timer))
@@ -122,8 +129,7 @@ class Timers:
         for wall, now in ((False, self._clock.monotonic()), (True, self._clock.now())):
             self._settle(wall)
             heap = self._heaps[wall]
-            # A nanosecond of tolerance: due times are sums of floats.
-            if heap and (late := now - heap[0][0]) >= -1e-9 and (best is None or late > best_late):
+            if heap and (late := now - heap[0][0]) >= -TOLERANCE_S and (best is None or late > best_late):
                 best, best_late = heap[0][2], late
         if best is None:
             return None
@@ -131,7 +137,7 @@ class Timers:
         self.changed.add(best.id)
         if best.period > 0:
             # Beats that were missed are skipped, and the phase is kept.
-            missed = int(best_late // best.period)
+            missed = max(0, int(best_late // best.period))
             best.due += best.period * (missed + 1)
             self._push(best)
         else:
