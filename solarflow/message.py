@@ -82,13 +82,34 @@ class PropertyPath:
 
         return get
 
+    def fixed(self, msg: Any) -> PropertyPath:
+        """The path with what its `[msg.…]` steps name in `msg` in their place: for paths into something else.
+
+        Raises PropertyPathError where the message does not have it.
+        """
+        if not any(isinstance(step, PropertyPath) for step in self.steps):
+            return self
+        path = PropertyPath.__new__(PropertyPath)
+        path.text, path.steps = self.text, tuple(self._steps_for(msg))
+        path.get = path._getter()
+        return path
+
+    def _steps_for(self, msg: Any) -> list[Any]:
+        steps = []
+        for step in self.steps:
+            key = step.get(msg) if isinstance(step, PropertyPath) else step
+            if not isinstance(key, (str, int)) or isinstance(key, bool):
+                raise PropertyPathError(f"in {self.text}, msg.{step.text} is {_kind(key)}, where a name is needed")
+            steps.append(key)
+        return steps
+
     def set(self, msg: Any, value: Any) -> None:
         """Put `value` at the path, making the dicts on the way to it.
 
         Raises PropertyPathError where something on the way is neither a dict nor a list, or a list is too short.
         """
         place = msg
-        steps = [step.get(msg) if isinstance(step, PropertyPath) else step for step in self.steps]
+        steps = self._steps_for(msg)
         for step in steps[:-1]:
             inner = _step(place, step)
             if inner is MISSING or inner is None:

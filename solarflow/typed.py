@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from solarflow.errors import ExpressionError, NodeError, PropertyPathError
@@ -15,6 +15,7 @@ from solarflow.expression import compile_expression
 from solarflow.message import MISSING, Message, PropertyPath, clone
 
 if TYPE_CHECKING:
+    from solarflow.host import ContextScope
     from solarflow.node import Node
 
 KINDS = ("msg", "flow", "global", "str", "num", "bool", "json", "bin", "date", "env", "expression")
@@ -89,24 +90,72 @@ def context_getter(node: Node, scope: str, text: str) -> Callable[[Message], Any
     path = PropertyPath(name)
     first = str(path.steps[0])
 
-    def get(_msg: Message) -> Any:
-        return clone(path.get({first: node.host.context(node, scope, store).get(first, MISSING)}))
+    def get(msg: Message) -> Any:
+        return clone(path.fixed(msg).get({first: node.host.context(node, scope, store).get(first, MISSING)}))
 
     return get
 
 
-def set_context(node: Node, scope: str, text: str, value: Any) -> None:
-    """Write a context value, or with MISSING take it away."""
+def context_setter(node: Node, scope: str, text: str) -> Callable[[Message, Any], None]:
+    """What writes a context value, or with MISSING takes it away."""
     store, name = split_store(text)
     path = PropertyPath(name)
     first = str(path.steps[0])
-    context = node.host.context(node, scope, store)
-    holder = {first: context.get(first, {} if len(path.steps) > 1 else None)}
-    if value is MISSING:
-        path.delete(holder)
-    else:
-        path.set(holder, clone(value))
-    context.set(first, holder.get(first))
+
+    def put(msg: Message, value: Any) -> None:
+        context = node.host.context(node, scope, store)
+        if len(path.steps) == 1:
+            context.set(first, None if value is MISSING else clone(value))
+            return
+        held = context.get(first)
+        holder = {first: {} if held is None else clone(held)}
+        if value is MISSING:
+            path.fixed(msg).delete(holder)
+        else:
+            path.fixed(msg).set(holder, clone(value))
+        context.set(first, holder[first])
+
+    return put
+
+
+def set_context(node: Node, scope: str, text: str, value: Any) -> None:
+    """Write a context value, or with MISSING take it away."""
+    context_setter(node, scope, text)({}, value)
+
+
+class ContextVariables(Mapping[str, Any]):
+    """A context scope as an expression reads it: `flow.limit`."""
+
+    def __init__(self, scope: ContextScope) -> None:
+        self._scope = scope
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._scope.get(name, MISSING)
+        if value is MISSING:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._scope.keys())
+
+    def __len__(self) -> int:
+        return len(self._scope.keys())
+
+
+def expression_evaluator(node: Node, text: str) -> Callable[[Message], Any]:
+    """What computes an expression for a message; `flow.x` and `global_.x` in it are the memory context's values."""
+    expression = compile_expression(text)
+    if not expression.variables:
+        return expression
+
+    def evaluate(msg: Message) -> Any:
+        variables = {
+            "flow": ContextVariables(node.host.context(node, "flow", "")),
+            "global_": ContextVariables(node.host.context(node, "global", "")),
+        }
+        return clone(expression(msg, variables))
+
+    return evaluate
 
 
 def environment(node: Node, text: str) -> str | Any:
@@ -132,7 +181,7 @@ def evaluator(node: Node, value: Any, kind: str) -> Callable[[Message], Any]:
     if kind == "env":
         return lambda _msg: environment(node, text)
     if kind == "expression":
-        return compile_expression(text)
+        return expression_evaluator(node, text)
     constant = constant_of(value, kind)
     if isinstance(constant, (dict, list)):
         return lambda _msg: clone(constant)
