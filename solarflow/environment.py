@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from solarflow.message import MISSING
 _WHOLE = re.compile(r"\$\{(\S+)\}", re.DOTALL)
 _INNER = re.compile(r"\$\{([^}\s]+)\}")
 _PARENT = "$parent."
+_PARENTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,10 @@ class Environment:
     def get(self, name: str) -> Any:
         """A variable's value, or MISSING. `$parent.NAME` begins one level further out."""
         if name.startswith(_PARENT):
-            return self.parent.get(name[len(_PARENT) :]) if self.parent else MISSING
+            outer = name[len(_PARENT) :]
+            if self.parent is None:
+                return self.process.get(outer.replace(_PARENT, ""), MISSING)
+            return self.parent.get(outer)
         level: Environment | None = self
         while level is not None:
             if name in level.fixed:
@@ -139,25 +143,28 @@ class Environment:
             return _INNER.sub(lambda match: _as_text(self.get(match[1])), entry.value)
         return entry.value
 
-    def names(self) -> Iterator[str]:
+    def visible(self) -> dict[str, Any]:
         """Every variable that this level and those around it set, without the process's."""
+        found: dict[str, Any] = {}
         level: Environment | None = self
         while level is not None:
-            yield from level.fixed
-            yield from level.entries
+            for name, value in level.fixed.items():
+                found.setdefault(name, value)
+            for name in level.entries:
+                if name not in found:
+                    found[name] = level._value(name)
             level = level.parent
+        return found
 
     def as_mapping(self) -> dict[str, Any]:
-        """All variables by name; those that an inner level hides are there too, as `$parent.NAME`."""
-        if self._mapping is not None:
-            return self._mapping
-        found = {name: self.get(name) for name in self.names()}
-        level, prefix = self.parent, _PARENT
-        while level is not None:
-            found.update((prefix + name, level.get(name)) for name in level.names())
-            level, prefix = level.parent, prefix + _PARENT
-        self._mapping = found
-        return found
+        """All variables by name, and as `$parent.NAME` what the next few levels outwards see."""
+        if self._mapping is None:
+            self._mapping = self.visible()
+            level, prefix = self.parent, _PARENT
+            while level is not None and len(prefix) <= len(_PARENT) * _PARENTS:
+                self._mapping.update((prefix + name, value) for name, value in level.visible().items())
+                level, prefix = level.parent, prefix + _PARENT
+        return self._mapping
 
 
 def _as_text(value: Any) -> str:
@@ -168,22 +175,28 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def substitute(value: Any, environment: Environment, unset: Callable[[str, str], None], path: str = "") -> Any:
+def is_reference(value: Any) -> bool:
+    """Whether a property is `${NAME}` and nothing else."""
+    return isinstance(value, str) and _WHOLE.fullmatch(value) is not None
+
+
+def substitute(value: Any, get: Callable[[str], Any], unset: Callable[[str, str], None], path: str = "") -> Any:
     """A copy of a property in which every text that is `${NAME}` and nothing else is replaced.
 
-    A variable that is not set becomes an empty text, and `unset(path, name)` is told.
+    `get` gives a variable's value or MISSING; one that is not set becomes an empty text, and `unset(path, name)` is
+    told.
     """
     if isinstance(value, str):
         found = _WHOLE.fullmatch(value) if value.startswith("${") else None
         if found is None:
             return value
-        result = environment.get(found[1])
+        result = get(found[1])
         if result is MISSING:
             unset(path, found[1])
             return ""
         return result
     if isinstance(value, list):
-        return [substitute(item, environment, unset, f"{path}.{index}") for index, item in enumerate(value)]
+        return [substitute(item, get, unset, f"{path}.{index}") for index, item in enumerate(value)]
     if isinstance(value, dict):
-        return {key: substitute(item, environment, unset, f"{path}.{key}") for key, item in value.items()}
+        return {key: substitute(item, get, unset, f"{path}.{key}") for key, item in value.items()}
     return value

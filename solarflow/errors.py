@@ -19,6 +19,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "not-json": ("is not JSON: {reason} at line {line}, column {column}", "correct the text at that place"),
     "duplicate-key": ("the key '{key}' stands twice in one object", "remove one of the two"),
     "open-credentials": ("other users of this machine can read the file", "chmod 600 credentials.json"),
+    "secret-in-file": ("holds a secret in plain text", "move it to credentials.json, or write ${{NAME}} here"),
     "not-a-flow": ("expected {expected}, found {found}", "export the flow again, or compare with a shipped flow file"),
     "invalid-value": ("{reason}", "change the value; `solarflow nodes {type}` lists what is allowed"),
     "invalid-shape": ("{reason}", "export the flow again, or compare with a shipped flow file"),
@@ -51,6 +52,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "missing-flow": ("lies in the flow '{target}', which is not here", "add the tab or correct the property 'z'"),
     "config-circle": ("config nodes need each other in a circle: {nodes}", "take one reference out"),
     "too-many-nodes": ("unfolds to more than {count} nodes", "use fewer subflows inside subflows"),
+    "too-deep": ("subflows lie in one another more than {count} deep", "use fewer subflows inside subflows"),
     "loop": (
         "sends in a circle with nothing in it that waits: {nodes}",
         "put a delay or a trigger into the circle, or take one wire out; it ends at the hop limit",

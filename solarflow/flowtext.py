@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from solarflow.environment import is_reference
 from solarflow.errors import FlowError, Problem, Where
 from solarflow.flowfile import UNREADABLE, read_json, read_text, shape_of
 from solarflow.registry import Registry
-from solarflow.validate import field_names
+from solarflow.validate import field_names, is_secret
 
 BACKUPS: Final = 5
 """So many earlier versions of a file are kept."""
@@ -113,15 +114,44 @@ def save_text(path: Path, text: str) -> SaveReport:
     return SaveReport(path, False, write_atomically(path, text))
 
 
-def write_atomically(path: Path, text: str, mode: int | None = None) -> bool:
+def take_secrets(
+    nodes: Sequence[Mapping[str, Any]], registry: Registry
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Nodes without what their types call secret, and the secrets by node id, for `save_credentials`.
+
+    `${NAME}` is no secret and stays.
+    """
+    kept: list[dict[str, Any]] = []
+    secrets: dict[str, dict[str, Any]] = {}
+    for node in nodes:
+        type_, node_id = node.get("type"), node.get("id")
+        known = registry.get(type_) if isinstance(type_, str) else None
+        own: dict[str, Any] = {}
+        if known is not None and isinstance(node_id, str):
+            own = {key: value for key, value in node.items() if is_secret(known, key) and not is_reference(value)}
+        kept.append({key: value for key, value in node.items() if key not in own})
+        if own and isinstance(node_id, str):
+            secrets[node_id] = own
+    return kept, secrets
+
+
+def save_credentials(path: Path, secrets: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write credentials.json, readable by its owner only; no earlier version is kept. Raises OSError."""
+    text = json.dumps(secrets, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, text, mode=0o600, keep=False)
+
+
+def write_atomically(path: Path, text: str, mode: int | None = None, keep: bool = True) -> bool:
     """Replace a file as a whole or not at all; False where it held this text already. Raises OSError.
 
-    `mode` are the rights of the file (default: those it has, or 0o644).
+    `mode` are the rights of the file (default: those it has, or 0o644); `keep`: whether the earlier version stays.
     """
     path = path.resolve()
     data = text.encode("utf-8")
     exists = path.exists()
     if exists and path.read_bytes() == data:
+        if mode is not None:
+            path.chmod(mode)
         return False
     if mode is None:
         mode = path.stat().st_mode & 0o777 if exists else 0o644
@@ -133,7 +163,7 @@ def write_atomically(path: Path, text: str, mode: int | None = None) -> bool:
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        if exists:
+        if exists and keep:
             _keep_version(path)
         Path(beside).replace(path)
     except BaseException:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from solarflow.environment import Entry, Environment, read_entries, substitute
+from solarflow.environment import Entry, Environment, is_reference, read_entries, substitute
 from solarflow.errors import FlowError, Problem, Where
 from solarflow.flowfile import FlowNode, Project
 from solarflow.node import Node
@@ -18,7 +18,7 @@ from solarflow.plan import FlowSpec, NodeSpec, Plan
 from solarflow.registry import Registry
 from solarflow.topology import PlanDifference, difference, loops, order_of_need, queued_wires
 from solarflow.unfold import FileIndex, Findings, Place, unfold
-from solarflow.validate import STRUCTURE_TYPES, check_type, configure, field_names, lift
+from solarflow.validate import STRUCTURE_TYPES, check_type, configure, field_names, is_secret, lift
 from solarflow.wiring import check_outlets, check_outputs, check_wires, links_of, reach
 
 __all__ = ["Checked", "PlanDifference", "check_project", "difference", "make_plan"]
@@ -185,7 +185,10 @@ class _Planner:
             return
         own_id = place.unfolded(node.id) if place is not None else node.id
         path = "/".join([place.scopes[-1], own_id]) if place is not None else own_id
-        environment = surrounding.child([], {"NR_NODE_ID": own_id, "NR_NODE_NAME": node.name, "NR_NODE_PATH": path})
+        own = {"NR_NODE_ID": own_id, "NR_NODE_NAME": node.name, "NR_NODE_PATH": path}
+
+        def variable(name: str) -> Any:
+            return own[name] if name in own else surrounding.get(name)
 
         def unset(path: str, name: str) -> None:
             if not lenient:
@@ -193,7 +196,8 @@ class _Planner:
 
         shown = self.lifted[node]
         given = {**shown, **self.project.credentials.get(node.id, {})}
-        properties = {key: substitute(value, environment, unset, key) for key, value in given.items()}
+        properties = {key: substitute(value, variable, unset, key) for key, value in given.items()}
+        self._check_secrets(node, node_type, shown)
         needs = self._resolve_references(node, node_type, properties, place, index, shared, lenient)
         config, problems = configure(node.where(), node_type, properties, shown)
         for problem in problems:
@@ -204,10 +208,15 @@ class _Planner:
         if lenient or (place is not None and not place.live):
             return
         known = field_names(node_type.Config)
-        env = {**surrounding.as_mapping(), **environment.fixed}
+        env = {**surrounding.as_mapping(), **own}
         digest = _digest([node.type, {key: value for key, value in properties.items() if key in known}, env])
         if own_id not in self.drafts:
             self.drafts[own_id] = _Draft(node, place, node_type, config, env, digest, needs)
+
+    def _check_secrets(self, node: FlowNode, node_type: type[Node], properties: Mapping[str, Any]) -> None:
+        for key, value in properties.items():
+            if value not in ("", None) and not is_reference(value) and is_secret(node_type, key):
+                self.findings.add(Problem("secret-in-file", node.where(key), {}, "warning"))
 
     def _check_ports(self, node: FlowNode, place: Place | None, outputs: int, lenient: bool) -> None:
         check_outputs(node, outputs, self.findings, lenient)

@@ -16,6 +16,8 @@ from solarflow.registry import Registry
 
 MAX_NODES: Final = 100_000
 """A project that unfolds to more nodes is refused: subflows inside subflows multiply."""
+MAX_NESTING: Final = 50
+"""Subflows inside subflows inside subflows, no deeper than this."""
 CONTAINERS: Final = ("tab", "subflow")
 _NOT_MEMBERS: Final = ("tab", "subflow", "group", "global-config")
 
@@ -235,6 +237,9 @@ def unfold(
             if definition.disabled or index.off(node):
                 continue
             used.add(definition.id)
+            if len(place.scopes) > MAX_NESTING:
+                findings.add(Problem("too-deep", node.where(), {"count": MAX_NESTING}))
+                continue
             inner = _instance(place, node, definition, credentials)
             place.inner[node.id] = inner
             queue.append(inner)
