@@ -38,7 +38,15 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "duplicate-id": ("the id '{id}' is also used in {other}", "give one of the two nodes a new id"),
     "dangling-wire": ("a wire of output {port} leads to '{target}', which is not in this flow", "remove the wire"),
     "duplicate-wire": ("output {port} is wired to '{target}' twice", "remove one of the two wires"),
-    "no-such-output": ("has wires on output {port} but only {outputs} outputs", "remove the wires of that output"),
+    "no-such-output": (
+        "output {port} (counted from 0) is wired, but the node has only {outputs}",
+        "remove the wires of that output",
+    ),
+    "dangling-end": ("the subflow's '{end}' is wired to '{target}', which is not in it", "wire it anew"),
+    "no-such-end": (
+        "the subflow's '{end}' is wired to output {port} (counted from 0) of '{target}', which has only {outputs}",
+        "wire it anew",
+    ),
     "no-input": ("'{target}' takes no input", "remove the wire to it"),
     "missing-config-node": (
         "refers to the {type} '{target}', which is not here",

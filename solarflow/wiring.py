@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,42 +69,48 @@ def check_wires(index: FileIndex, registry: Registry, findings: Findings) -> Non
             lenient = index.off(node)
             for port, targets in enumerate(node.wires):
                 for position, target in enumerate(targets):
-                    problem = None
+                    there = members.get(target)
+                    wire = {"port": port, "target": target}
                     if target in targets[:position]:
-                        parameters = {"port": port, "target": target}
-                        problem = Problem("duplicate-wire", node.where("wires"), parameters, "warning")
-                    else:
-                        problem = _end(node, str(port), "wires", target, members.get(target), index, registry)
-                    if problem is not None:
-                        findings.add(problem, lenient)
+                        findings.add(Problem("duplicate-wire", node.where("wires"), wire, "warning"))
+                    elif there is None:
+                        findings.add(Problem("dangling-wire", node.where("wires"), wire), lenient)
+                    elif not _takes_input(there, index, registry):
+                        found = {"target": there.name or target}
+                        findings.add(Problem("no-input", node.where("wires"), found), lenient)
         definition = index.by_id[container]
         for number, firsts in enumerate(definition.ports.inputs):
             for first in firsts:
-                path = f"in.{number}.wires"
-                problem = _end(definition, path, path, first, members.get(first), index, registry)
-                if problem is not None:
-                    findings.add(problem)
-        outer = [(f"out.{number}.wires", ends) for number, ends in enumerate(definition.ports.outputs)]
-        for path, ends in [*outer, ("status.wires", definition.ports.status)]:
-            for source, _ in ends:
-                if source not in members and source != definition.id:
-                    parameters = {"port": path, "target": source}
-                    findings.add(Problem("dangling-wire", definition.where(path), parameters))
+                end = f"in.{number}"
+                if first not in members:
+                    findings.add(_dangling_end(definition, end, first))
+                elif not _takes_input(members[first], index, registry):
+                    found = {"target": members[first].name or first}
+                    findings.add(Problem("no-input", definition.where(end), found))
+        for end, source, _ in _outlets(definition):
+            if source not in members and source != definition.id:
+                findings.add(_dangling_end(definition, end, source))
 
 
-def _end(
-    node: FlowNode, port: str, path: str, target: str, found: FlowNode | None, index: FileIndex, registry: Registry
-) -> Problem | None:
-    """What is wrong with a wire's far end."""
-    if found is None:
-        return Problem("dangling-wire", node.where(path), {"port": port, "target": target})
-    if found.subflow:
-        definition = index.by_id.get(found.subflow)
-        takes = definition is None or bool(definition.ports.inputs)
-    else:
-        known = registry.get(found.type)
-        takes = found.type == "junction" or known is None or (known.inputs > 0 and not known.is_config)
-    return None if takes else Problem("no-input", node.where(path), {"target": found.name or target})
+def _outlets(definition: FlowNode) -> Iterator[tuple[str, str, int]]:
+    """What a subflow's outputs are wired to, as (end of the subflow, node, port)."""
+    for number, ends in enumerate(definition.ports.outputs):
+        for source, port in ends:
+            yield f"out.{number}", source, port
+    for source, port in definition.ports.status:
+        yield "status", source, port
+
+
+def _dangling_end(definition: FlowNode, end: str, target: str) -> Problem:
+    return Problem("dangling-end", definition.where(end), {"end": end, "target": target})
+
+
+def _takes_input(node: FlowNode, index: FileIndex, registry: Registry) -> bool:
+    if node.subflow:
+        definition = index.by_id.get(node.subflow)
+        return definition is None or bool(definition.ports.inputs)
+    known = registry.get(node.type)
+    return node.type == "junction" or known is None or (known.inputs > 0 and not known.is_config)
 
 
 def check_outputs(node: FlowNode, outputs: int, findings: Findings, lenient: bool) -> None:
@@ -116,12 +123,10 @@ def check_outputs(node: FlowNode, outputs: int, findings: Findings, lenient: boo
 
 def check_outlets(definition: FlowNode, node_id: str, outputs: int, findings: Findings) -> None:
     """Complain about a subflow's outputs that are wired to an output that a node in it does not have."""
-    outer = [(f"out.{number}.wires", ends) for number, ends in enumerate(definition.ports.outputs)]
-    for path, ends in [*outer, ("status.wires", definition.ports.status)]:
-        for source, port in ends:
-            if source == node_id and port >= outputs:
-                parameters = {"port": f"{port} of {source}", "outputs": outputs}
-                findings.add(Problem("no-such-output", definition.where(path), parameters))
+    for end, source, port in _outlets(definition):
+        if source == node_id and port >= outputs:
+            parameters = {"end": end, "port": port, "target": source, "outputs": outputs}
+            findings.add(Problem("no-such-end", definition.where(end), parameters))
 
 
 def _ids(value: Any) -> list[str]:

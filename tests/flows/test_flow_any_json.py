@@ -42,7 +42,7 @@ JSON = st.recursive(
 
 VALID: list[dict[str, Any]] = [
     tab(env=[{"name": "A", "value": "${V}", "type": "env"}], disabled=False, info="What it does"),
-    {"id": "g", "type": "group", "z": "tab", "g": "h", "nodes": ["a"], "env": [{"name": "B", "value": "1", "type": "num"}]},
+    {"id": "g", "type": "group", "z": "tab", "g": "h", "nodes": ["a"], "env": [{"name": "B", "value": "1"}]},
     {"id": "h", "type": "group", "z": "tab", "nodes": ["g"]},
     {
         "id": "s",

@@ -72,9 +72,13 @@ def test_an_entry_has_the_value_that_its_type_says(files: Files, entry: dict[str
         ([var("V", "x", "num")], "env.0.value", "the variable V: expected a number, found the text 'x'"),
         ([var("V", "1e999", "num")], "env.0.value", "the variable V: expected a finite number, found the text '1e999'"),
         ([var("V", "{", "json")], "env.0.value", "the variable V: expected JSON, found the text '{'"),
-        ([var("V", "$x", "jsonata")], "env.0.value", "the variable V: JSONata is kept but not run; write the value itself"),
+        (
+            [var("V", "$x", "jsonata")],
+            "env.0.value",
+            "the variable V: JSONata is kept but not run; write the value itself",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_entry_is_a_problem(files: Files, env: Any, place: str, what: str) -> None:
     assert lines(files.problems(tab(env=env))) == [f"error: tab: {place}: {what}"]
 

@@ -64,18 +64,34 @@ def test_settings_reach_the_plan(files: Files) -> None:
     ("manifest", "place", "what"),
     [
         ({"setings": {}}, "setings", "'setings' is not a setting; did you mean 'settings'?"),
-        ({"settings": {"alow_code": True}}, "settings.alow_code", "'alow_code' is not a setting; did you mean 'allow_code'?"),
+        (
+            {"settings": {"alow_code": True}},
+            "settings.alow_code",
+            "'alow_code' is not a setting; did you mean 'allow_code'?",
+        ),
         ({"settings": {"allow_code": 1}}, "settings.allow_code", "expected true or false, found the number 1"),
-        ({"settings": {"timezone": "Mars"}}, "settings.timezone", "there is no time zone 'Mars'; expected one such as Europe/Rome"),
+        (
+            {"settings": {"timezone": "Mars"}},
+            "settings.timezone",
+            "there is no time zone 'Mars'; expected one such as Europe/Rome",
+        ),
         ({"settings": []}, "settings", "expected an object, found an array"),
         ({"flows": {}}, "flows", "expected an array with the paths of flow files, found an object"),
         ({"flows": ["flows/a.json", 3]}, "flows.1", "expected the path of a flow file, found the number 3"),
-        ({"flows": ["../a.json"]}, "flows.0", "expected a path inside the project such as flows/benchmark.json, found '../a.json'"),
+        (
+            {"flows": ["../a.json"]},
+            "flows.0",
+            "expected a path inside the project such as flows/benchmark.json, found '../a.json'",
+        ),
         ({"flows": ["flows/a.json", "./flows/a.json"]}, "flows.1", "the file ./flows/a.json stands in the list twice"),
         ({"nodes": 5}, "nodes", "expected an array of nodes, found the number 5"),
-        ({"nodes": [SHARED, {"id": "p", "type": "pass"}]}, "type", 'only config nodes may stand in the "nodes" of the manifest'),
+        (
+            {"nodes": [SHARED, {"id": "p", "type": "pass"}]},
+            "type",
+            'only config nodes may stand in the "nodes" of the manifest',
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_manifest(files: Files, manifest: dict[str, Any], place: str, what: str) -> None:
     community(files, **manifest)
     problems = load_project(files.root, files.registry, {}).problems

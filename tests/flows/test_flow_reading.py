@@ -35,7 +35,10 @@ def test_a_file_knows_its_tabs_in_their_order() -> None:
             '[\n{"id": "NaN", "v": NaN}]',
             "is not JSON: NaN, Infinity and numbers of thousands of digits are not allowed at line 2, column 20",
         ),
-        ("[-Infinity]", "is not JSON: NaN, Infinity and numbers of thousands of digits are not allowed at line 1, column 2"),
+        (
+            "[-Infinity]",
+            "is not JSON: NaN, Infinity and numbers of thousands of digits are not allowed at line 1, column 2",
+        ),
         ('[{"v": 1e999}]', "is not JSON: the number is too large at line 1, column 8"),
         ('[{"v": "\\ud800"}]', "is not JSON: the text holds half a character at line 1, column 8"),
         ('{"nodes": []}', "expected an array of nodes, found an object"),
@@ -43,9 +46,15 @@ def test_a_file_knows_its_tabs_in_their_order() -> None:
         ('["tab"]', "expected an object for each node, found the text 'tab'"),
         ('[{"type": "tab"}]', "the property is required and missing"),
         ('[{"id": 7, "type": "tab"}]', "expected a text, found the number 7"),
-        ('[{"id": "a/b", "type": "x"}]', "an id may not hold '/', which stands between a subflow instance and a node in it"),
+        (
+            '[{"id": "a/b", "type": "x"}]',
+            "an id may not hold '/', which stands between a subflow instance and a node in it",
+        ),
         ('[{"id": "n", "type": "x", "id": "m"}]', "the key 'id' stands twice in one object"),
-        ('[{"id": "n", "type": "x", "wires": "m"}]', "expected an array with one array of node ids for each output, found the text 'm'"),
+        (
+            '[{"id": "n", "type": "x", "wires": "m"}]',
+            "expected an array with one array of node ids for each output, found the text 'm'",
+        ),
         ('[{"id": "n", "type": "x", "wires": [["m", 1]]}]', "expected the id of a node, found the number 1"),
         ('[{"id": "n", "type": "x", "d": "yes"}]', "expected true or false, found the text 'yes'"),
         ('[{"id": "n", "type": "subflow", "in": [1]}]', 'expected an object with "wires", found the number 1'),
@@ -54,7 +63,7 @@ def test_a_file_knows_its_tabs_in_their_order() -> None:
             "expected the number of an output, found the number -1",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_with_its_place(text: str, what: str) -> None:
     assert said(text) == [what]
 

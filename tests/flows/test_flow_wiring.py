@@ -31,12 +31,15 @@ def test_wires_are_kept_in_their_order(plan_of: Plans) -> None:
     ("others", "line"),
     [
         ([], "error: a: wires: a wire of output 0 leads to 'b', which is not in this flow"),
-        ([tab(), tab("t2"), node("b", "pass", z="t2")], "error: a: wires: a wire of output 0 leads to 'b', which is not in this flow"),
+        (
+            [tab(), tab("t2"), node("b", "pass", z="t2")],
+            "error: a: wires: a wire of output 0 leads to 'b', which is not in this flow",
+        ),
         ([node("b", "source")], "error: a: wires: 'b' takes no input"),
         ([node("b", "source", name="Sun")], "error: a: wires: 'Sun' takes no input"),
         ([{"id": "b", "type": "mqtt-broker", "z": "tab"}], "error: a: wires: 'b' takes no input"),
     ],
-)  # fmt: skip
+)
 def test_a_wire_must_lead_to_a_node_of_this_flow_that_takes_messages(
     problems_of: Problems, others: list[dict[str, Any]], line: str
 ) -> None:
@@ -52,7 +55,7 @@ def test_a_wire_drawn_twice_is_warned_about_and_delivers_once(files: Files) -> N
 def test_an_output_that_is_not_there_has_no_wires(problems_of: Problems) -> None:
     sink = node("b", "sink")
     assert lines(problems_of(node("a", "fork", "b", "b", "b"), sink)) == [
-        "error: a: wires: has wires on output 2 but only 2 outputs"
+        "error: a: wires: output 2 (counted from 0) is wired, but the node has only 2"
     ]
     assert problems_of(node("a", "fork", "b", "b", [], []), sink) == []
     assert problems_of(node("a", "fork", "b", "b", "b", outputs=3), sink) == []
@@ -191,7 +194,7 @@ def test_an_instance_is_the_nodes_in_it_under_ids_of_its_own(files: Files) -> No
         "j/in": (("j/end",),),
         "j/end": (("b",),),
     }
-    assert plan.instances == {"i": "One", "j": ""}
+    assert {id_: instance.name for id_, instance in plan.instances.items()} == {"i": "One", "j": ""}
     assert (plan.nodes["i/in"].flow, plan.nodes["i/in"].scopes) == ("i", ("i", "tab"))
     assert plan.flows["tab"].nodes == ("a", "b", "i/in", "i/end", "j/in", "j/end")
 
@@ -204,7 +207,7 @@ def test_an_instance_in_an_instance_goes_all_the_way(plan_of: Plans) -> None:
     )
     assert wired(plan) == {"a": (("i/m/x", "i/m/y"),), "i/m/x": (("b",),), "i/m/y": ((), ("b",))}
     assert plan.nodes["i/m/x"].scopes == ("i/m", "i", "tab")
-    assert plan.instances == {"i": "", "i/m": ""}
+    assert {id_: instance.scopes for id_, instance in plan.instances.items()} == {"i": ("tab",), "i/m": ("i", "tab")}
 
 
 def test_each_output_of_a_subflow_is_an_output_of_its_instance(plan_of: Plans) -> None:
@@ -293,14 +296,23 @@ def test_a_subflow_that_nobody_uses_is_checked_and_not_run(files: Files) -> None
     [
         ([node("i", "subflow:x")], "error: i: type: there is no subflow 'x' in this file"),
         ([subflow("s"), node("i", "subflow:s", z="s")], "error: s: : the subflow contains itself"),
-        ([subflow("s", "gone")], "error: s: in.0.wires: a wire of output in.0.wires leads to 'gone', which is not in this flow"),
-        ([subflow("s", "m"), node("m", "source", z="s")], "error: s: in.0.wires: 'm' takes no input"),
-        ([subflow("s", [], [("gone", 0)])], "error: s: out.0.wires: a wire of output out.0.wires leads to 'gone', which is not in this flow"),
-        ([subflow("s", [], [("m", 1)]), node("m", "pass", z="s")], "error: s: out.0.wires: has wires on output 1 of m but only 1 outputs"),
+        ([subflow("s", "gone")], "error: s: in.0: the subflow's 'in.0' is wired to 'gone', which is not in it"),
+        ([subflow("s", "m"), node("m", "source", z="s")], "error: s: in.0: 'm' takes no input"),
+        (
+            [subflow("s", [], [("gone", 0)])],
+            "error: s: out.0: the subflow's 'out.0' is wired to 'gone', which is not in it",
+        ),
+        (
+            [subflow("s", [], [("m", 1)]), node("m", "pass", z="s")],
+            "error: s: out.0: the subflow's 'out.0' is wired to output 1 (counted from 0) of 'm', which has only 1",
+        ),
         ([subflow("s"), node("i", "subflow:s"), node("a", "pass", "i")], "error: a: wires: 'i' takes no input"),
-        ([subflow("s"), node("i", "subflow:s", "a"), node("a", "pass")], "error: i: wires: has wires on output 0 but only 0 outputs"),
+        (
+            [subflow("s"), node("i", "subflow:s", "a"), node("a", "pass")],
+            "error: i: wires: output 0 (counted from 0) is wired, but the node has only 0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_may_be_wrong_with_a_subflow(problems_of: Problems, nodes: list[dict[str, Any]], line: str) -> None:
     assert lines(problems_of(*nodes)) == [line]
 
