@@ -70,7 +70,8 @@ def test_two_texts_are_ordered_by_their_characters_and_a_text_and_a_number_as_nu
 @pytest.mark.parametrize(
     ("text", "matching", "other"),
     [
-        (r"^(?<n>\d+)-\k<n>$", "12-12", "12-13"), (r"^\d$", "1", "\u0661"), (r"^[\w$]+$", "a_$", "è"), (r"a$", "a", "a\n"),
+        (r"^(?<n>\d+)-\k<n>$", "12-12", "12-13"), (r"^\d$", "1", "\u0661"),
+        (r"^[\w$]+$", "a_$", "è"), (r"a$", "a", "a\n"),
         (r"^[^]$", "\n", ""), (r"^\/x\-y$", "/x-y", "x-y"), (r"^[[]$", "[", "]"), (r"^(?<!a)b$", "b", "ab"),
     ],
 )  # fmt: skip
