@@ -13,6 +13,7 @@ from solarflow.offline import OfflineAlerts, OfflineHomes, OfflineHttp, OfflineM
 from solarflow.plan import FlowSpec, NodeSpec, Plan
 from solarflow.registry import Registry
 from solarflow.services import Services, StoreService
+from solarflow.store import DataFolder
 from solarflow.store.changes import StateChanges
 
 START = 1_782_032_400.0
@@ -95,7 +96,8 @@ class NodeBench:
         self.http = OfflineHttp()
         self.alerts = OfflineAlerts()
         self.homes = OfflineHomes(homes)
-        self.store = store
+        self._folder = DataFolder.in_memory() if store is None else None
+        self.store: Any = self._folder.telemetry if self._folder is not None else store
         self.sent: list[Seen] = []
         self.errors: list[str] = []
         self.logged: list[str] = []
@@ -227,6 +229,11 @@ class NodeBench:
                 kept.update(getattr(changes, name))
 
         self.engine.checkpoint(save)
+
+    def close(self) -> None:
+        """Free the store."""
+        if self._folder is not None:
+            self._folder.close()
 
     def restart(self, down_s: float = 0.0, *, killed: bool = False) -> None:
         """End the engine, let `down_s` pass, begin another with what was saved.

@@ -1,6 +1,6 @@
 """What every test may use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,12 +16,16 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def node(registry: Registry) -> Callable[..., NodeBench]:
+def node(registry: Registry) -> Iterator[Callable[..., NodeBench]]:
     """A node on the bench: `node("threshold-hold", on_above=1000)`; see solarflow.testing.NodeBench."""
 
     def make(
         type_: str, config: dict[str, Any] | None = None, *, bench: dict[str, Any] | None = None, **properties: Any
     ) -> NodeBench:
-        return NodeBench(registry[type_], {**(config or {}), **properties}, **(bench or {}))
+        made.append(NodeBench(registry[type_], {**(config or {}), **properties}, **(bench or {})))
+        return made[-1]
 
-    return make
+    made: list[NodeBench] = []
+    yield make
+    for used in made:
+        used.close()
