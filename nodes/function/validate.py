@@ -1,0 +1,142 @@
+"""Check a message against rules, and keep what breaks them out of the flow.
+
+Inputs
+    whatever the rules name.
+Outputs
+    the message: on the first output where every rule holds, unchanged.
+    the message: on the second output where one does not, with `reasons` (list of texts: what was expected where, and
+        what came) and `reason` (the first of them).
+Details
+    All rules are looked at, so that one answer tells everything. A property that is not required may be missing, and
+    is checked where it is there. Numbers must be finite; text that looks like a number is not one; true and false are
+    not numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from solarflow.message import MISSING
+from solarflow.node import Example, Message, Node, NodeConfig, PropertyPath, Setup, at
+from solarflow.typed import check_typed
+
+MAX_TEXT = 10_000
+"""Longer texts break every rule: a pattern is not run over them."""
+
+
+class Rule(NodeConfig):
+    """What one property must be."""
+
+    property: str
+    """The message property, such as payload.potenza_w."""
+    kind: Literal["number", "text", "boolean", "object", "list"] = "number"
+    """What it must be."""
+    required: bool = True
+    """Whether it must be there."""
+    minimum: float | None = None
+    """For a number: the least that is allowed."""
+    maximum: float | None = None
+    """For a number: the most that is allowed."""
+    pattern: str = ""
+    """For a text: a regular expression that must match all of it."""
+
+    @field_validator("property")
+    @classmethod
+    def _is_path(cls, value: str) -> str:
+        check_typed(value, "msg")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.kind != "number" and (self.minimum is not None or self.maximum is not None):
+            raise ValueError(f"a {self.kind} has no minimum or maximum")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"the minimum {self.minimum:g} is above the maximum {self.maximum:g}: nothing would pass")
+        if self.pattern and self.kind != "text":
+            raise ValueError(f"a {self.kind} has no pattern")
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"'{self.pattern}' is not a regular expression: {error}") from None
+        return self
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "number": (int, float),
+    "text": (str,),
+    "boolean": (bool,),
+    "object": (dict,),
+    "list": (list,),
+}
+
+
+class Validate(Node):
+    """Checks messages."""
+
+    type = "validate"
+    category = "function"
+    color = "#e2d96e"
+    icon = "switch"
+    outputs = 2
+    output_labels = ("holds", "does not")
+    forwards = True
+
+    class Config(NodeConfig):
+        """The rules."""
+
+        rules: Sequence[Rule] = Field(min_length=1)
+        """Every one of them must hold."""
+
+    config: Config
+
+    EXAMPLE = Example(
+        config={"rules": [{"property": "payload.potenza_w", "minimum": 0, "maximum": 100000}]},
+        given=[at(0, payload={"potenza_w": 1500}), at(1, payload={"potenza_w": "much"})],
+        then=[
+            at(0, payload={"potenza_w": 1500}),
+            at(1, port=1, reason="payload.potenza_w must be a number and is 'much'"),
+        ],
+    )
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._rules = [
+            (PropertyPath(rule.property), rule, re.compile(rule.pattern) if rule.pattern else None)
+            for rule in self.config.rules
+        ]
+
+    def on_input(self, msg: Message) -> None:
+        reasons = [reason for path, rule, pattern in self._rules if (reason := _broken(path, rule, pattern, msg))]
+        if reasons:
+            msg["reasons"], msg["reason"] = reasons, reasons[0]
+            self.send(msg, 1)
+        else:
+            self.send(msg, 0)
+
+
+def _broken(path: PropertyPath, rule: Rule, pattern: re.Pattern[str] | None, msg: Message) -> str:
+    value = path.get(msg)
+    if value is MISSING or value is None:
+        return f"{path.text} is missing" if rule.required else ""
+    if not isinstance(value, KINDS[rule.kind]) or (isinstance(value, bool) and rule.kind != "boolean"):
+        article = "an" if rule.kind == "object" else "a"
+        return f"{path.text} must be {article} {rule.kind} and is {_shown(value)}"
+    if isinstance(value, (int, float)) and rule.kind == "number":
+        if not -1.7e308 < value < 1.7e308:
+            return f"{path.text} must be a finite number and is {_shown(value)}"
+        if rule.minimum is not None and value < rule.minimum:
+            return f"{path.text} must be at least {rule.minimum:g} and is {_shown(value)}"
+        if rule.maximum is not None and value > rule.maximum:
+            return f"{path.text} must be at most {rule.maximum:g} and is {_shown(value)}"
+    if isinstance(value, str) and pattern is not None and (len(value) > MAX_TEXT or not pattern.fullmatch(value)):
+        return f"{path.text} must look like {rule.pattern} and is {_shown(value)}"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:60] + "…"
