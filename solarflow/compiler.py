@@ -7,12 +7,15 @@ closures are kept as small as they can be: what is needed only now and then (a b
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from solarflow.errors import NodeError
 from solarflow.message import Message, clone
 from solarflow.node import Node
+
+log = logging.getLogger("solarflow.engine")
 
 Deliver = Callable[..., None]
 Fail = Callable[[Node, BaseException, Message], None]
@@ -25,7 +28,7 @@ class Wire:
     __slots__ = ("count", "deliver", "id", "rebind", "taps")
 
     def __init__(
-        self, id_: WireId, receive: Callable[[Message], Any], fail: Callable[[Exception, Message], None]
+        self, id_: WireId, receive: Callable[[Message], Any], fail: Callable[[BaseException, Message], None]
     ) -> None:
         delivered = 0
 
@@ -66,7 +69,7 @@ class Cell:
         self.guard: Callable[[Callable[[Message], Any]], Callable[[Message], Any]] | None = None
         self.timing: Callable[[Callable[[Message], Any]], Callable[[Message], Any]] | None = None
         self._on_complete = on_complete
-        self._fail = lambda error, msg: fail(node, error, msg)
+        self.fail: Callable[[BaseException, Message], None] = lambda error, msg: fail(node, error, msg)
         self._received_before = before.received if before else 0
         self._sent_before = before.sent if before else 0
         self._sent: list[Callable[[], int]] = []
@@ -76,7 +79,7 @@ class Cell:
 
     def wire(self, source: str, port: int) -> Wire:
         """A new wire to this node."""
-        wire = Wire((source, port, self.node.id), self._base, self._fail)
+        wire = Wire((source, port, self.node.id), self._base, self.fail)
         self._wires.append(wire)
         return wire
 
@@ -110,7 +113,7 @@ class Cell:
             ports.append(deliver if node.forwards else _stamped(deliver, stamp))
             self._sent.append(count)
         node._outputs = tuple(ports)
-        node._send_each = _send_each_of(ports)
+        node._send_each = _send_each_of(ports, None if node.forwards else stamp)
         node.send = _send_of(ports)  # type: ignore[method-assign]  # the direct call replaces the method
         self._base = node.input_function(node.send)
         self.refresh()
@@ -192,10 +195,9 @@ def _send_of(ports: Sequence[Deliver]) -> Deliver:
     return send
 
 
-def _send_each_of(ports: Sequence[Deliver]) -> Callable[[Sequence[Any]], None]:
+def _send_each_of(ports: Sequence[Deliver], stamp: Callable[[Message], None] | None) -> Callable[[Sequence[Any]], None]:
     def send_each(sent: Sequence[Message | Sequence[Message] | None]) -> None:
         deliveries: list[tuple[Deliver, Message]] = []
-        seen: set[int] = set()
         for port, item in enumerate(sent):
             messages = item if isinstance(item, (list, tuple)) else (item,)
             for msg in messages:
@@ -205,9 +207,15 @@ def _send_each_of(ports: Sequence[Deliver]) -> Callable[[Sequence[Any]], None]:
                     raise NodeError(f"sends {type(msg).__name__} on output {port + 1}, where a message is needed")
                 if port >= len(ports):
                     raise NodeError(f"sends on output {port + 1} and has {len(ports)}")
-                # One place of the message on one port counts as one sending; the port copies for its own wires.
-                deliveries.append((ports[port], clone(msg) if id(msg) in seen else msg))
-                seen.add(id(msg))
+                # The first leaves as it is; the others may be the same message, or share something with it.
+                deliveries.append((ports[port], clone(msg) if deliveries else msg))
+        if stamp is not None and deliveries:
+            ids = [msg["_msgid"] for _, msg in deliveries if "_msgid" in msg]
+            if not ids:
+                stamp(deliveries[0][1])
+                ids = [deliveries[0][1]["_msgid"]]
+            for _, msg in deliveries:
+                msg.setdefault("_msgid", ids[0])  # what is sent together has one id
         for deliver, msg in deliveries:
             deliver(msg)
 
@@ -217,7 +225,10 @@ def _send_each_of(ports: Sequence[Deliver]) -> Callable[[Sequence[Any]], None]:
 def _tapped(receive: Callable[[Message], Any], taps: Sequence[Callable[[Message], None]]) -> Callable[[Message], None]:
     def tapped(msg: Message) -> None:
         for tap in taps:
-            tap(msg)
+            try:
+                tap(msg)
+            except Exception:
+                log.exception("somebody who looks at a wire has failed; the message goes on")
         receive(msg)
 
     return tapped
@@ -243,7 +254,7 @@ def compile_wires(
             for target in targets:
                 wire = cells[target].wire(source, port)
                 wires[wire.id] = wire
-                delivers.append(_queued(wire.deliver, enqueue) if wire.id in queued else wire)
+                delivers.append(_queued(wire.deliver, enqueue, cell.fail) if wire.id in queued else wire)
             if (source, port) in status_outputs:
                 delivers.append(status_outputs[source, port])
             outputs.append(delivers)
@@ -253,8 +264,13 @@ def compile_wires(
     return wires
 
 
-def _queued(deliver: Deliver, enqueue: Callable[[Deliver, Message], None]) -> Deliver:
+def _queued(
+    deliver: Deliver, enqueue: Callable[[Deliver, Message], None], fail: Callable[[BaseException, Message], None]
+) -> Deliver:
     def queued(msg: Message, _port: int = 0) -> None:
-        enqueue(deliver, msg)
+        try:
+            enqueue(deliver, msg)
+        except NodeError as error:
+            fail(error, msg)  # the sender's, whose other wires still get theirs
 
     return queued

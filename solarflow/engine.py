@@ -6,11 +6,10 @@ moving a virtual clock. Everything it needs of the world is handed in, so severa
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from solarflow.clock import Clock, VirtualClock
@@ -18,21 +17,17 @@ from solarflow.compiler import Cell, Deliver, Wire, WireId, compile_wires
 from solarflow.errors import NodeError, SolarFlowError
 from solarflow.host import Setup
 from solarflow.hosting import NodeHosting
+from solarflow.keeping import StateKeeping
 from solarflow.message import Message
 from solarflow.node import Node, NodeConfig
 from solarflow.plan import NodeSpec, Plan
 from solarflow.registry import Registry
 from solarflow.routing import Listeners
 from solarflow.services import Services
-from solarflow.state import ContextStores, load_states, take_states
-from solarflow.store.changes import StateChanges
+from solarflow.state import ContextStores
 from solarflow.timers import Timers
 
-log = logging.getLogger("solarflow.engine")
-
 DeployMode = Literal["nodes", "flows", "full"]
-SAVED_MONOTONIC = ("engine", "monotonic")
-"""Where, among the durable context, the monotonic time of a checkpoint is kept."""
 
 
 class Executor(Protocol):
@@ -75,7 +70,7 @@ class Deployment:
     kept: list[str] = field(default_factory=list)
 
 
-class Engine(NodeHosting):
+class Engine(NodeHosting, StateKeeping):
     """Runs the nodes of a plan."""
 
     def __init__(
@@ -110,11 +105,9 @@ class Engine(NodeHosting):
         self._queue: deque[tuple[Deliver, Message, int]] = deque()
         self._hops = 0
         self._depth = 0
-        self._kept: dict[str, dict[str, bytes]] = {}
-        self._kept_timers: dict[str, list[tuple[str, str, bytes]]] = {}
-        self._saved_monotonic = 0.0
-        self._unsaved = StateChanges()
+        self._sources_ended = False
         self._init_hosting()
+        self._init_keeping()
 
     # -- deploy -------------------------------------------------------------------------------------------------
 
@@ -128,21 +121,37 @@ class Engine(NodeHosting):
         self.drain()
         restart = self._to_restart(plan, mode)
         made = {id_: self._make(spec) for id_, spec in plan.nodes.items() if id_ in restart or id_ not in self.nodes}
-        removed = [id_ for id_ in self.nodes if id_ not in plan.nodes]
-        result = Deployment(started=list(made), stopped=[*removed, *(i for i in made if i in self.nodes)])
-        result.kept = [id_ for id_ in plan.nodes if id_ not in made]
-        old_nodes = self.nodes
-        self._end([old_nodes[i] for i in result.stopped], {old_nodes[i] for i in removed})
-        for id_ in removed:
+        old_nodes, old_plan = self.nodes, self.plan
+        # A node of another type under the same id is another node.
+        gone = [i for i in old_nodes if i not in plan.nodes or (i in made and made[i].type != old_nodes[i].type)]
+        stopped = list(dict.fromkeys([*gone, *(i for i in made if i in old_nodes)]))
+        self._end([old_nodes[i] for i in stopped], {old_nodes[i] for i in gone})
+        for id_ in gone:
             self._forget(old_nodes[id_])
-        nodes = {id_: made[id_] if id_ in made else old_nodes[id_] for id_ in plan.nodes}
+        for id_ in stopped:
+            self.statuses.pop(id_, None)
+            self.breakers.pop(id_, None)
         for id_, node in made.items():
-            self._hand_over(node, old_nodes.get(id_), plan.nodes[id_])
-        self.nodes, self.plan = nodes, plan
+            self._hand_over(node, None if id_ in gone else old_nodes.get(id_), plan.nodes[id_])
+        self.nodes = {id_: made[id_] if id_ in made else old_nodes[id_] for id_ in plan.nodes}
+        self.plan = plan
+        for place in {*old_plan.flows, *old_plan.instances} - {*plan.flows, *plan.instances}:
+            self.contexts.forget(f"flow:{place}")
+            self.statuses.pop(place, None)
+        kept = [id_ for id_ in plan.nodes if id_ not in made]
+        for id_ in kept:
+            self._tell_place(self.nodes[id_], plan.nodes[id_])
         self._compile(made)
-        self.running, self.stopping = True, False
-        self.enter(self._start, [nodes[i] for i in self._start_order(made)])
-        return result
+        self.running, self.stopping, self._sources_ended = True, False, False
+        self.enter(self._start, [self.nodes[i] for i in self._start_order(made)])
+        return Deployment(started=list(made), stopped=stopped, kept=kept)
+
+    @staticmethod
+    def _tell_place(node: Node, spec: NodeSpec) -> None:
+        """A node that goes on may stand in another file and have other wires than before."""
+        node.file = spec.file
+        if (node.setup.wires, node.setup.file, node.setup.groups) != (spec.wires, spec.file, spec.groups):
+            node.setup = replace(node.setup, wires=spec.wires, file=spec.file, groups=spec.groups)
 
     def _make(self, spec: NodeSpec) -> Node:
         node_type = self.registry[spec.type]
@@ -178,34 +187,6 @@ class Engine(NodeHosting):
                 return {i for i in touched if i in plan.nodes}
             touched |= users
 
-    def _hand_over(self, node: Node, old: Node | None, spec: NodeSpec) -> None:
-        """Give a node the state its forerunner had, or the one kept over a restart."""
-        node.state.protected = self._is_approved
-        node.state.on_evict = lambda key: self.timers.cancel_node(node.id, key)
-        if old is not None:
-            if old.State is node.State and not _resets(old.config, node.config):
-                for key, value in old.state.items():
-                    node.state[key] = value
-            else:
-                for key in old.state:
-                    node.state.gone.add(key)
-                self.timers.cancel_node(node.id)
-            self.statuses.pop(node.id, None)
-            return
-        load_states(node, self._kept.pop(spec.id, {}), lambda text: log.warning("%s", text))
-        for method, key, kept in self._kept_timers.pop(spec.id, []):
-            if hasattr(node, method):
-                self.timers.restore((spec.id, method, key), kept, self._saved_monotonic)
-
-    def _forget(self, node: Node) -> None:
-        for key in node.state:
-            node.state.pop(key)
-        self._save(StateChanges(states=take_states(node)))
-        self.timers.cancel_node(node.id)
-        self.contexts.forget(f"node:{node.id}")
-        self.statuses.pop(node.id, None)
-        self.breakers.pop(node.id, None)
-
     def _compile(self, made: Mapping[str, Node]) -> None:
         plan = self.plan
         self.listeners = Listeners.of(plan, self.nodes)
@@ -214,12 +195,10 @@ class Engine(NodeHosting):
             cell = old_cells.get(id_)
             if cell is None or id_ in made:
                 cell = Cell(node, self.handle_error, self.done, old_cells.get(id_))
-                self.breakers.pop(id_, None)
             cell.has_complete = bool(self.listeners.completions(plan.nodes[id_]))
             self.cells[id_] = cell
-        outputs = {
-            id_: _padded(spec.wires, self.nodes[id_].outputs_of(spec.config)) for id_, spec in plan.nodes.items()
-        }
+        self._found = {}
+        outputs = {id_: _outputs(spec, self.nodes[id_]) for id_, spec in plan.nodes.items()}
         taps = {wire.id: wire.taps for wire in self.wires.values() if wire.taps}
         self.wires = compile_wires(
             self.cells, outputs, plan.queued, enqueue=self._enqueue, stamp=self._stamp,
@@ -246,22 +225,29 @@ class Engine(NodeHosting):
                 self.handle_error(node, error, None)
 
     def _end(self, nodes: Sequence[Node], removed: Set[Node]) -> None:
-        """Stop nodes of a deploy. Config nodes last: what a removed node sends to be safe still needs its connection."""
+        """Stop nodes of a deploy. Config nodes last: what a removed node sends to be safe needs its connection."""
         for is_config in (False, True):
             ending = [node for node in nodes if node.is_config is is_config]
-            self._call_each(ending, "on_stop")
-            self._call_each([node for node in ending if node in removed], "on_removed")
+            self.enter(self._call_each, ending, "on_stop")
+            self.enter(self._call_each, [node for node in ending if node in removed], "on_removed")
             self.drain()
+
+    def stop_sources(self) -> None:
+        """The first half of `stop`: nothing new comes in, and what is queued is delivered."""
+        if not self._sources_ended:
+            self.stopping = self._sources_ended = True
+            self._stop_each(lambda node: node.inputs == 0 and not node.is_config)
 
     def stop(self) -> None:
         """Stop: sources first, then everything under way is finished, then the rest. State stays to be saved."""
-        self.stopping = True
-        self._call_each([n for n in self.nodes.values() if n.inputs == 0 and not n.is_config], "on_stop")
-        self.drain()
-        self._call_each([n for n in self.nodes.values() if n.inputs != 0 and not n.is_config], "on_stop")
-        self.drain()
-        self._call_each([n for n in self.nodes.values() if n.is_config], "on_stop")
+        self.stop_sources()
+        self._stop_each(lambda node: node.inputs != 0 and not node.is_config)
+        self._stop_each(lambda node: node.is_config)
         self.running = False
+
+    def _stop_each(self, chosen: Callable[[Node], bool]) -> None:
+        self.enter(self._call_each, [node for node in self.nodes.values() if chosen(node)], "on_stop")
+        self.drain()
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -275,10 +261,16 @@ class Engine(NodeHosting):
             if self._depth == 0 and self._queue:
                 self.turn()
 
-    def _enqueue(self, deliver: Deliver, msg: Message) -> None:
+    def _enqueue(self, deliver: Deliver, msg: Message, grace: int = 0) -> None:
+        """Put a delivery into the queue; `grace` is how many hops beyond the limit it may have made.
+
+        Raises NodeError where it has made too many, or too many are waiting.
+        """
         hops = self._hops + 1
-        if hops > self.limits.max_hops:
-            raise NodeError(f"the message has gone round {self.limits.max_hops} times; it ends here")
+        if hops > self.limits.max_hops + grace:
+            raise NodeError(
+                f"the message has gone round {self.limits.max_hops} times and ends here; take a wire out of the circle"
+            )
         if len(self._queue) >= self.limits.max_queue:
             self.queue_dropped += 1
             raise NodeError(f"{self.limits.max_queue} messages are waiting already; this one is dropped")
@@ -288,7 +280,9 @@ class Engine(NodeHosting):
         """Deliver up to `limits.turn` queued messages. True where more are waiting."""
         self._depth += 1
         try:
-            for _ in range(min(len(self._queue), self.limits.turn)):
+            for _ in range(self.limits.turn):
+                if not self._queue:
+                    break
                 deliver, msg, self._hops = self._queue.popleft()
                 deliver(msg)
         finally:
@@ -318,7 +312,10 @@ class Engine(NodeHosting):
         try:
             getattr(node, method)(key)
         except Exception as error:  # noqa: BLE001 - a timer's error stays in its node
-            self.handle_error(node, error, {"home": key} if key else None)
+            msg: Message = {}
+            if key:
+                node._key_path.set(msg, key)
+            self.handle_error(node, error, msg)
 
     def advance_to(self, moment: float) -> None:
         """Move a virtual clock to `moment` (UTC), calling each timer at its own time on the way."""
@@ -371,42 +368,6 @@ class Engine(NodeHosting):
 
         return end
 
-    # -- state --------------------------------------------------------------------------------------------------
-
-    def restore(self, kept: StateChanges) -> None:
-        """Take over what an earlier run saved; call before the first deploy."""
-        for (node, key), text in kept.states.items():
-            if text is not None:
-                self._kept.setdefault(node, {})[key] = text
-        for (node, method, key), text in kept.timers.items():
-            if text is not None:
-                self._kept_timers.setdefault(node, []).append((method, key, text))
-        self.contexts.restore(kept.context)
-        self._saved_monotonic = float(self.contexts.scope(SAVED_MONOTONIC[0], "durable").get(SAVED_MONOTONIC[1], 0.0))
-
-    def checkpoint(self, save: Callable[[StateChanges], None]) -> None:
-        """Hand everything that changed since the last time to `save`; where that raises, it is kept for the next."""
-        states: dict[tuple[str, str], bytes | None] = {}
-        for node in self.nodes.values():
-            states.update(take_states(node))
-        self.contexts.scope(SAVED_MONOTONIC[0], "durable").set(SAVED_MONOTONIC[1], self.clock.monotonic())
-        self._save(
-            StateChanges(
-                states=states, timers=self.timers.take_changes(), context=self.contexts.take_changes(),
-                saved_at=self.clock.now(),
-            )
-        )  # fmt: skip
-        save(self._unsaved)
-        self._unsaved = StateChanges()
-
-    def _save(self, changes: StateChanges) -> None:
-        self._unsaved.merge(changes)
-
-    def _is_approved(self, key: str) -> bool:
-        homes = self.services.homes
-        home = homes.get(key) if homes is not None else None
-        return home is not None and home.approved
-
 
 def used_nodes(config: NodeConfig) -> set[str]:
     """The ids of the config nodes that a configuration names."""
@@ -417,13 +378,9 @@ def used_nodes(config: NodeConfig) -> set[str]:
     }
 
 
-def _resets(old: NodeConfig, new: NodeConfig) -> bool:
-    return type(old) is not type(new) or any(
-        getattr(old, name) != getattr(new, name)
-        for name, field_info in type(new).model_fields.items()
-        if isinstance(field_info.json_schema_extra, dict) and field_info.json_schema_extra.get("resets_state")
-    )
-
-
-def _padded(wires: tuple[tuple[str, ...], ...], outputs: int) -> tuple[tuple[str, ...], ...]:
-    return wires[:outputs] + ((),) * (outputs - len(wires))
+def _outputs(spec: NodeSpec, node: Node) -> tuple[tuple[str, ...], ...]:
+    """For each output who gets its messages; what a link out sends goes straight to the link in nodes."""
+    if node.role == "link out":
+        return (spec.links,)
+    outputs = node.outputs_of(spec.config)
+    return spec.wires[:outputs] + ((),) * (outputs - len(spec.wires))

@@ -6,15 +6,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_args, get_origin
-
-from pydantic.fields import FieldInfo
+from typing import Any
 
 from solarflow.environment import Entry, Environment, is_reference, read_entries, substitute
 from solarflow.errors import FlowError, Problem, Where
 from solarflow.flowfile import FlowNode, Project
 from solarflow.node import Node
-from solarflow.plan import FlowSpec, NodeSpec, Plan
+from solarflow.plan import FlowSpec, InstanceSpec, NodeSpec, Plan
+from solarflow.references import resolve_references
 from solarflow.registry import Registry
 from solarflow.topology import PlanDifference, difference, loops, order_of_need, queued_wires
 from solarflow.unfold import FileIndex, Findings, Place, unfold
@@ -53,6 +52,7 @@ class _Draft:
     place: Place | None
     node_type: type[Node]
     config: Any
+    name: str
     env: Mapping[str, Any]
     digest: str
     needs: tuple[str, ...]
@@ -101,7 +101,7 @@ class _Planner:
             nodes=nodes,
             flows={place.id: self._flow(place, nodes) for place in places if place.live and not place.in_subflow},
             queued=queued_wires(nodes),
-            instances={place.id: place.instance.name for place in places if place.live and place.instance},
+            instances={place.id: _instance(place) for place in places if place.live and place.instance},
             status_wires=statuses,
             settings=dict(project.settings),
         )
@@ -198,7 +198,9 @@ class _Planner:
         given = {**shown, **self.project.credentials.get(node.id, {})}
         properties = {key: substitute(value, variable, unset, key) for key, value in given.items()}
         self._check_secrets(node, node_type, shown)
-        needs = self._resolve_references(node, node_type, properties, place, index, shared, lenient)
+        needs, missing = resolve_references(node, node_type, properties, place, index, shared)
+        for problem in missing:
+            self.findings.add(problem, lenient)
         config, problems = configure(node.where(), node_type, properties, shown)
         for problem in problems:
             self.findings.add(problem, lenient)
@@ -208,10 +210,11 @@ class _Planner:
         if lenient or (place is not None and not place.live):
             return
         known = field_names(node_type.Config)
+        name = str(substitute(node.name, variable, unset, "name"))
         env = {**surrounding.as_mapping(), **own}
         digest = _digest([node.type, {key: value for key, value in properties.items() if key in known}, env])
         if own_id not in self.drafts:
-            self.drafts[own_id] = _Draft(node, place, node_type, config, env, digest, needs)
+            self.drafts[own_id] = _Draft(node, place, node_type, config, name, env, digest, needs)
 
     def _check_secrets(self, node: FlowNode, node_type: type[Node], properties: Mapping[str, Any]) -> None:
         for key, value in properties.items():
@@ -222,40 +225,6 @@ class _Planner:
         check_outputs(node, outputs, self.findings, lenient)
         if place is not None and place.in_subflow:
             check_outlets(place.container, node.id, outputs, self.findings)
-
-    def _resolve_references(
-        self,
-        node: FlowNode,
-        node_type: type[Node],
-        properties: dict[str, Any],
-        place: Place | None,
-        index: FileIndex | None,
-        shared: Mapping[str, FlowNode],
-        lenient: bool,
-    ) -> tuple[str, ...]:
-        """Put the unfolded ids of config nodes into the properties that refer to them; complain where there is none."""
-        needs: list[str] = []
-        for key, name in field_names(node_type.Config).items():
-            info = node_type.Config.model_fields[name]
-            expected = _config_types(info)
-            target = properties.get(key)
-            if not expected or key not in properties or not isinstance(target, str):
-                continue
-            if not target:
-                if info.is_required():
-                    self.findings.add(Problem("missing-property", node.where(key), {"type": node.type}), lenient)
-                continue
-            found = _find_config(target, place, index, shared)
-            if found is None:
-                parameters = {"type": " or ".join(expected), "target": target}
-                self.findings.add(Problem("missing-config-node", node.where(key), parameters), lenient)
-            elif found[1].type not in expected:
-                parameters = {"target": target, "found": found[1].type, "expected": " or ".join(expected)}
-                self.findings.add(Problem("wrong-config-node", node.where(key), parameters), lenient)
-            else:
-                properties[key] = found[0]
-                needs.append(found[0])
-        return tuple(needs)
 
     # -- the plan -----------------------------------------------------------------------------------------------
 
@@ -278,6 +247,9 @@ class _Planner:
                 ports = [port for source, port in ends if source == node.id]
                 for port in range(max([len(node.wires), *(port + 1 for port in ports)])):
                     reached = reach(place, node.id, port)
+                    if reached is None:
+                        self.findings.add(Problem("too-many-ways", node.where("wires"), {"port": port}))
+                        continue
                     wires.append(tuple(target for target in reached.nodes if target in self.drafts))
                     for instance in reached.statuses:
                         statuses.setdefault((own_id, port), instance)
@@ -288,7 +260,7 @@ class _Planner:
             specs[own_id] = NodeSpec(
                 id=own_id,
                 type=node.type,
-                name=node.name,
+                name=draft.name,
                 file=node.file,
                 flow=place.id if place is not None else "",
                 scopes=place.scopes if place is not None else (),
@@ -347,36 +319,13 @@ class _Planner:
         )
 
 
-def _config_types(info: FieldInfo) -> list[str]:
-    """The types of config node that a field refers to; none for most fields."""
-    extra = info.json_schema_extra
-    if isinstance(extra, dict) and isinstance(types := extra.get("config_node"), list):
-        return [str(name) for name in types]
-    for choice in get_args(info.annotation):
-        if get_origin(choice) is Annotated:
-            for mark in get_args(choice)[1:]:
-                if isinstance(mark, FieldInfo) and (found := _config_types(mark)):
-                    return found
-    return []
-
-
-def _find_config(
-    target: str, place: Place | None, index: FileIndex | None, shared: Mapping[str, FlowNode]
-) -> tuple[str, FlowNode] | None:
-    """A config node as seen from a place, with its unfolded id: here, further out, in the file, in the manifest."""
-    around: Place | None = place
-    while around is not None:
-        if target in around.members:
-            node = around.members[target]
-            return None if around.index.off(node) else (around.unfolded(target), node)
-        around = around.outer
-    if index is not None:
-        node_there = index.by_id.get(target)
-        container = index.by_id.get(node_there.z) if node_there is not None else None
-        if node_there is not None and (container is None or container.type == "tab"):
-            return None if index.off(node_there) else (target, node_there)
-    found = shared.get(target)
-    return None if found is None or found.disabled else (target, found)
+def _instance(place: Place) -> InstanceSpec:
+    """An instance as seen from outside. Raises ValueError for a place that is a tab."""
+    node, outer = place.instance, place.outer
+    if node is None or outer is None:
+        raise ValueError(f"{place.id} is not a subflow instance")
+    groups = tuple(outer.unfolded(group.id) for group in outer.index.groups_of(node))
+    return InstanceSpec(node.name, node.type, outer.scopes, groups)
 
 
 def _digest(value: Any) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from solarflow.breaker import Breaker
 from solarflow.clock import Clock
 from solarflow.compiler import Cell, Deliver
 from solarflow.errors import NodeError, SolarFlowError
-from solarflow.host import Status
+from solarflow.host import Fill, Shape, Status
 from solarflow.message import Message, clone
 from solarflow.node import Node
 from solarflow.plan import Plan
@@ -30,6 +30,8 @@ MAX_CATCHES = 10
 """How often one error may come back to the node it came from before it is dropped (Node-RED's number)."""
 LOG_EVERY_S = 60.0
 DEBUG_KEPT = 1000
+FOUND_KEPT = 1000
+"""How many results of `find` are remembered until the next deploy: the names may come from messages."""
 
 
 class NodeHosting:
@@ -45,6 +47,7 @@ class NodeHosting:
     contexts: ContextStores
     environ: Mapping[str, str]
     enter: Callable[..., Any]
+    _enqueue: Callable[..., None]
     _executor: Executor
     _call_back: Callable[[Callable[[], None]], None]
 
@@ -61,6 +64,7 @@ class NodeHosting:
         self.on_call: Callable[[str], None] = lambda _node_id: None
         self._ids = 0
         self._logged: dict[str, tuple[float, int]] = {}
+        self._found: dict[tuple[str, str, str], str] = {}
         self.offloaded = 0
 
     def new_id(self) -> str:
@@ -88,40 +92,40 @@ class NodeHosting:
 
     def set_status(self, node: Node, status: Status) -> None:
         """Show a status and tell the status nodes. An empty text takes it away."""
-        of_node = self.statuses.setdefault(node.id, {})
+        self._show(node.id, status, node.max_keys)
+        spec = self.plan.nodes.get(node.id)
+        if spec is not None and node.role != "status":
+            self._tell_watchers(self.listeners.watchers(spec), status, _source(node))
+
+    def _show(self, shown_at: str, status: Status, max_keys: int) -> None:
+        of_node = self.statuses.setdefault(shown_at, {})
         if status.text or status.fill:
             of_node[status.key] = status
-            if len(of_node) > node.max_keys:
+            if len(of_node) > max_keys:
                 del of_node[next(iter(of_node))]
         else:
             of_node.pop(status.key, None)
-        self._tell("status", {"node": node.id, "status": status})
-        spec = self.plan.nodes.get(node.id)
-        if spec is None or node.role == "status":
-            return
-        for watchers in self.listeners.watchers(spec):
-            for watcher in watchers:
-                msg: Message = {"status": {**_status_json(status), "source": _source(node)}}
+        self._tell("status", {"node": shown_at, "status": status})
+
+    def _tell_watchers(self, watchers: Iterable[list[str]], status: Status, source: Mapping[str, Any]) -> None:
+        for listening in watchers:
+            for watcher in listening:
+                msg: Message = {"status": {**_status_json(status), "source": dict(source)}}
                 if status.key:
                     msg["home"] = status.key
-                self.deliver_to(node, watcher, msg)
-            if watchers:
+                self._notify(watcher, msg)
+            if listening:
                 return
 
     def _status_output(self, instance: str) -> Deliver:
         """What a wire to a subflow's status output does: set the status of the instance."""
+        spec = self.plan.instances[instance]
+        source = {"id": instance, "type": spec.type, "name": spec.name}
 
         def deliver(msg: Message, _port: int = 0) -> None:
-            payload = msg.get("payload")
-            now = self.clock.now()
-            if isinstance(payload, dict):
-                status = Status(
-                    str(payload.get("text", "")), payload.get("fill", ""), payload.get("shape", "dot"), "", now
-                )
-            else:
-                status = Status("" if payload is None else str(payload)[:200], ts=now)
-            self.statuses.setdefault(instance, {})[""] = status
-            self._tell("status", {"node": instance, "status": status})
+            status = _status_of(msg.get("payload"), self.clock.now())
+            self._show(instance, status, 1)
+            self._tell_watchers(self.listeners.watchers_of_instance(instance), status, source)
 
         return deliver
 
@@ -174,7 +178,7 @@ class NodeHosting:
                 if "error" in caught:
                     caught["_error"] = caught["error"]
                 caught["error"] = {"message": text, "source": {**_source(node), "count": count}}
-                self.deliver_to(node, catcher, caught)
+                self._notify(catcher, caught)
             if catchers:
                 return True
         return False
@@ -230,12 +234,15 @@ class NodeHosting:
         if spec is None:
             return
         for listener in self.listeners.completions(spec):
-            self.deliver_to(node, listener, clone(msg))
+            self._notify(listener, clone(msg))
 
     # -- the rest of the flow -----------------------------------------------------------------------------------
 
-    def deliver_to(self, node: Node, target: str, msg: Message) -> bool:  # noqa: ARG002 - the host's signature
-        """Give a message to another node's input. False: there is none of that id."""
+    def deliver_to(self, node: Node, target: str, msg: Message, grace: int = 0) -> bool:  # noqa: ARG002 - the host's signature
+        """Give a message to another node's input, through the queue. False: there is none of that id.
+
+        Raises NodeError where the message has been passed on too often, or too many are waiting.
+        """
         cell = self.cells.get(target)
         if cell is None:
             return False
@@ -243,21 +250,52 @@ class NodeHosting:
             msg["_msgid"] = self.new_id()
         if "ts" not in msg:
             msg["ts"] = self.clock.now()
-        cell.direct.deliver(msg)
+        self._enqueue(cell.direct.deliver, msg, grace)
         return True
 
+    def _notify(self, listener: str, msg: Message) -> None:
+        """Give a catch, status or complete node its message. What cannot be delivered is logged: nobody waits for it.
+
+        An error at the hop limit is still told, so often as an error may come back.
+        """
+        node = self.nodes[listener]
+        try:
+            self.deliver_to(node, listener, msg, MAX_CATCHES)
+        except NodeError as error:
+            self._log_error(node, f"does not hear of something: {error}", error)
+
+    def links(self, node: Node) -> tuple[str, ...]:
+        """The link in nodes that a link node names."""
+        spec = self.plan.nodes.get(node.id)
+        return spec.links if spec is not None else ()
+
     def find(self, node: Node, name_or_id: str, type_: str) -> str | None:
-        """The id of a node of that type by its id or name: in the node's own flow first, then in the others."""
-        specs = [spec for spec in self.plan.nodes.values() if spec.type == type_]
-        for spec in specs:
-            if name_or_id in (spec.id, spec.id.rpartition("/")[2]):
-                return spec.id
-        named = [spec for spec in specs if spec.name == name_or_id]
-        here = [spec for spec in named if spec.flow == node.flow]
-        chosen = here or named
-        if len(chosen) > 1:
-            raise NodeError(f"{len(chosen)} '{type_}' nodes are called '{name_or_id}'; give each its own name")
-        return chosen[0].id if chosen else None
+        """The id of a node of that type by its id or name, in the node's own flow or else in a tab of its file.
+
+        Raises NodeError where several have that name.
+        """
+        wanted = (node.id, name_or_id, type_)
+        if wanted not in self._found:
+            found = self._find(node, name_or_id, type_)
+            if found is None or len(self._found) >= FOUND_KEPT:
+                return found
+            self._found[wanted] = found
+        return self._found[wanted]
+
+    def _find(self, node: Node, name_or_id: str, type_: str) -> str | None:
+        # What lies in a subflow instance can be reached from there only, as with wires.
+        specs = [spec for spec in self.plan.nodes.values() if spec.type == type_ and spec.file == node.file]
+        here = [spec for spec in specs if spec.flow == node.flow]
+        for reach in (here, [spec for spec in specs if len(spec.scopes) == 1]):
+            for spec in reach:
+                if name_or_id in (spec.id, spec.id.rpartition("/")[2]):
+                    return spec.id
+            named = [spec.id for spec in reach if spec.name == name_or_id]
+            if len(named) > 1:
+                raise NodeError(f"{len(named)} '{type_}' nodes are called '{name_or_id}'; give each its own name")
+            if named:
+                return named[0]
+        return None
 
     def entry(self, node: Node, function: Callable[..., None]) -> Callable[..., None]:
         """Wrap what a service calls: its errors are the node's, and what it queues is delivered."""
@@ -308,3 +346,12 @@ def _source(node: Node) -> dict[str, Any]:
 
 def _status_json(status: Status) -> dict[str, Any]:
     return {"text": status.text, "fill": status.fill, "shape": status.shape}
+
+
+def _status_of(payload: Any, now: float) -> Status:
+    """What a message to a status output shows: its payload's text, fill and shape, or the payload itself."""
+    if not isinstance(payload, dict):
+        return Status("" if payload is None else str(payload)[:200], ts=now)
+    fill: Fill = next((fill for fill in get_args(Fill) if fill == payload.get("fill")), "")
+    shape: Shape = next((shape for shape in get_args(Shape) if shape == payload.get("shape")), "dot")
+    return Status(str(payload.get("text", ""))[:200], fill, shape, ts=now)

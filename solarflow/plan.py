@@ -56,6 +56,19 @@ class FlowSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """One subflow instance, as seen from outside."""
+
+    name: str
+    type: str
+    """ "subflow:<id of the subflow>"."""
+    scopes: tuple[str, ...]
+    """The flows it lies in, nearest first."""
+    groups: tuple[str, ...]
+    """The groups it lies in, innermost first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All flows to run."""
 
@@ -65,8 +78,8 @@ class Plan:
     queued: frozenset[tuple[str, int, str]] = frozenset()
     """Wires (source, port, target) that go through the queue: those that close a circle, and one in every hundred of a
     very long chain."""
-    instances: Mapping[str, str] = field(default_factory=dict)
-    """Subflow instances by id: their name."""
+    instances: Mapping[str, InstanceSpec] = field(default_factory=dict)
+    """Subflow instances by id."""
     status_wires: Mapping[tuple[str, int], str] = field(default_factory=dict)
     """(node, port) wired to a subflow's status output: the instance whose status its messages set."""
     settings: Mapping[str, Any] = field(default_factory=dict)

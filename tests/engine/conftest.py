@@ -9,13 +9,14 @@ import pytest
 from little_nodes import TYPES, Life, flow_of
 
 from solarflow.flowbench import FlowBench
-from solarflow.registry import Registry, load_registry
+from solarflow.registry import Registry
 
 
 @pytest.fixture(scope="session")
 def palette() -> Registry:
-    """The shipped palette and the little types."""
-    registry = load_registry()
+    """Node-RED's common types and the little ones."""
+    registry = Registry()
+    registry.add_package("solarflow.nodes.common")
     for node_type in TYPES:
         registry.add(node_type)
     return registry

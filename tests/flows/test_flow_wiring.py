@@ -46,10 +46,10 @@ def test_a_wire_must_lead_to_a_node_of_this_flow_that_takes_messages(
     assert lines(problems_of(node("a", "pass", "b"), *others)) == [line]
 
 
-def test_a_wire_drawn_twice_is_warned_about_and_delivers_once(files: Files) -> None:
+def test_a_wire_drawn_twice_is_warned_about_and_delivers_twice(files: Files) -> None:
     nodes = (node("a", "pass", ["b", "b"]), node("b", "sink"))
     assert lines(files.problems(*nodes)) == ["warning: a: wires: output 0 is wired to 'b' twice"]
-    assert files.plan(*nodes).nodes["a"].wires == (("b",),)
+    assert files.plan(*nodes).nodes["a"].wires == (("b", "b"),)
 
 
 def test_an_output_that_is_not_there_has_no_wires(problems_of: Problems) -> None:
@@ -88,7 +88,7 @@ def test_junctions_are_wires(files: Files) -> None:
         *(node("b", "sink"), node("c", "sink"), node("d", "sink")),
     )
     assert files.problems(*nodes) == []
-    assert wired(files.plan(*nodes)) == {"a": (("b", "c", "d"),)}
+    assert wired(files.plan(*nodes)) == {"a": (("b", "c", "c", "d"),)}
 
 
 def test_circles_of_junctions_lead_nowhere(plan_of: Plans) -> None:
@@ -96,10 +96,17 @@ def test_circles_of_junctions_lead_nowhere(plan_of: Plans) -> None:
     assert wired(plan_of(node("a", "pass", "j"), *circle, node("b", "sink"))) == {"a": (("b",),)}
 
 
-def test_a_thousand_junctions_in_diamonds_are_followed_at_once(plan_of: Plans) -> None:
+def test_junctions_that_split_and_join_a_message_again_and_again_are_refused(problems_of: Problems) -> None:
     layers = [node(f"{side}{n}", "junction", [f"l{n + 1}", f"r{n + 1}"]) for n in range(500) for side in "lr"]
     ends = (node("l500", "junction", "b"), node("r500", "junction", "b"), node("b", "sink"))
-    assert wired(plan_of(node("a", "pass", "l0"), *layers, *ends)) == {"a": (("b",),)}
+    assert [p.code for p in problems_of(node("a", "pass", "l0"), *layers, *ends)] == ["too-many-ways"]
+
+
+def test_a_thousand_junctions_in_a_row_are_one_wire(plan_of: Plans) -> None:
+    row = [node(f"j{n}", "junction", f"j{n + 1}") for n in range(1000)]
+    assert wired(plan_of(node("a", "pass", "j0"), *row, node("j1000", "junction", "b"), node("b", "sink"))) == {
+        "a": (("b",),)
+    }
 
 
 # -- groups ---------------------------------------------------------------------------------------------------------
