@@ -12,8 +12,8 @@ from solarflow.errors import Problem, Where
 from solarflow.flowfile import UNREADABLE, read_json, shape_of
 from solarflow.message import MISSING
 
-_WHOLE = re.compile(r"\$\{(\S+)\}", re.DOTALL)
-_INNER = re.compile(r"\$\{([^}\s]+)\}")
+_WHOLE = re.compile(r"\$(?:\{(?P<name>\S+)\}|\((?P<old>\S+)\))")  # $(NAME) is how Node-RED first wrote it
+_INNER = re.compile(r"\$\{([^}]+)\}")
 _PARENT = "$parent."
 _PARENTS = 5
 
@@ -133,15 +133,15 @@ class Environment:
         return self._values[name]
 
     def _read(self, entry: Entry) -> Any:
-        if not isinstance(entry.value, str) or entry.type not in ("env", "str"):
+        if not isinstance(entry.value, str) or entry.type not in ("env", "conf-type"):
             return _typed(entry)
-        whole = _WHOLE.fullmatch(entry.value)
-        if whole or (entry.type == "env" and "${" not in entry.value):
+        whole = _INNER.fullmatch(entry.value)
+        if entry.type == "conf-type" and not whole:
+            return entry.value
+        if whole or "${" not in entry.value:
             found = self.get(whole[1] if whole else entry.value)
             return "" if found is MISSING else found
-        if entry.type == "env":
-            return _INNER.sub(lambda match: _as_text(self.get(match[1])), entry.value)
-        return entry.value
+        return _INNER.sub(lambda match: _as_text(self.get(match[1])), entry.value)
 
     def visible(self) -> dict[str, Any]:
         """Every variable that this level and those around it set, without the process's."""
@@ -183,17 +183,18 @@ def is_reference(value: Any) -> bool:
 def substitute(value: Any, get: Callable[[str], Any], unset: Callable[[str, str], None], path: str = "") -> Any:
     """A copy of a property in which every text that is `${NAME}` and nothing else is replaced.
 
-    `get` gives a variable's value or MISSING; one that is not set becomes an empty text, and `unset(path, name)` is
-    told.
+    `get` gives a variable's value or MISSING; where one is not set the text stays, as in Node-RED, and
+    `unset(path, name)` is told.
     """
     if isinstance(value, str):
-        found = _WHOLE.fullmatch(value) if value.startswith("${") else None
+        found = _WHOLE.fullmatch(value) if value.startswith("$") else None
         if found is None:
             return value
-        result = get(found[1])
+        name = found["name"] or found["old"]
+        result = get(name)
         if result is MISSING:
-            unset(path, found[1])
-            return ""
+            unset(path, name)
+            return value
         return result
     if isinstance(value, list):
         return [substitute(item, get, unset, f"{path}.{index}") for index, item in enumerate(value)]

@@ -60,6 +60,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "missing-flow": ("lies in the flow '{target}', which is not here", "add the tab or correct the property 'z'"),
     "config-circle": ("config nodes need each other in a circle: {nodes}", "take one reference out"),
     "too-many-nodes": ("unfolds to more than {count} nodes", "use fewer subflows inside subflows"),
+    "too-many-ways": (
+        "output {port} splits and joins in junctions so often that one message would arrive thousands of times",
+        "wire the nodes directly",
+    ),
     "too-deep": ("subflows lie in one another more than {count} deep", "use fewer subflows inside subflows"),
     "loop": (
         "sends in a circle with nothing in it that waits: {nodes}",
@@ -165,12 +169,12 @@ class NodeError(SolarFlowError):
     """What a node says when it cannot do its work with this message; it goes to the catch nodes."""
 
 
-class PropertyPathError(SolarFlowError):
-    """A message path such as `payload.power[0]` that cannot be read as one."""
+class PropertyPathError(SolarFlowError, ValueError):
+    """A message path such as `payload.power[0]` that cannot be read as one. In a Config it names the property."""
 
 
-class ExpressionError(SolarFlowError):
-    """An expression that is not allowed, or that failed on this message."""
+class ExpressionError(SolarFlowError, ValueError):
+    """An expression that is not allowed, or that failed on this message. In a Config it names the property."""
 
 
 class StoreError(SolarFlowError):

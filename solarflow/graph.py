@@ -159,6 +159,7 @@ class _Planner:
             node_type = self.types[node]
             if node_type is not None:
                 self.lifted[node], problems = lift(node, node_type)
+                self.types[node] = None if problems else node_type
             for problem in problems:
                 self.findings.add(problem, lenient)
         return self.types[node]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from solarflow.errors import Problem
 from solarflow.flowfile import FlowNode
 from solarflow.registry import Registry
 from solarflow.unfold import FileIndex, Findings, Place
+
+MAX_WAYS: Final = 10_000
+"""An output that leads on in more ways than this, counted in steps, is refused."""
+
+_Step = tuple[Place, str, int | None]
+"""A place, a node in it, and the output by which it is left; None where it is arrived at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,25 +23,36 @@ class Reached:
     """What an output leads to in the end."""
 
     nodes: tuple[str, ...]
-    """Unfolded ids of nodes, each once however many ways lead there."""
+    """Unfolded ids of nodes; one to which several ways lead stands there as often, as in Node-RED."""
     statuses: tuple[str, ...]
     """Subflow instances whose status output it feeds."""
 
 
-def reach(place: Place, node_id: str, port: int) -> Reached:
-    """Follow an output through junctions and into and out of subflows. Circles of junctions lead nowhere."""
-    nodes: dict[str, None] = {}
+def reach(place: Place, node_id: str, port: int) -> Reached | None:
+    """Follow an output through junctions and into and out of subflows. Circles of junctions lead nowhere.
+
+    None where there are more than MAX_WAYS: junctions that split and join again and again double them each time.
+    """
+    nodes: list[str] = []
     statuses: dict[str, None] = {}
-    # (place, node, port): port None arrives at the node, otherwise leaves it. A stack keeps the order of the wires.
-    stack: list[tuple[Place, str, int | None]] = [(place, node_id, port)]
-    seen: set[tuple[Place, str, int | None]] = set()
+    # A stack keeps the order of the wires. A step taken back marks the end of what lies beyond it.
+    stack: list[tuple[_Step, bool]] = [((place, node_id, port), False)]
+    on_the_way: set[_Step] = set()
+    ways = 0
     while stack:
-        step = stack.pop()
-        if step in seen:
+        step, back = stack.pop()
+        if back:
+            on_the_way.discard(step)
             continue
-        seen.add(step)
+        if step in on_the_way:
+            continue
+        ways += 1
+        if ways > MAX_WAYS:
+            return None
+        on_the_way.add(step)
+        stack.append((step, True))
         here, at, leaving = step
-        following: list[tuple[Place, str, int | None]] = []
+        following: list[_Step] = []
         if leaving is not None:
             node = here.members[at]
             if leaving < len(node.wires):
@@ -57,8 +74,8 @@ def reach(place: Place, node_id: str, port: int) -> Reached:
                 if own in ports.status:
                     statuses[inner.id] = None
         else:
-            nodes[here.unfolded(at)] = None
-        stack.extend(reversed(following))
+            nodes.append(here.unfolded(at))
+        stack.extend((one, False) for one in reversed(following))
     return Reached(tuple(nodes), tuple(statuses))
 
 

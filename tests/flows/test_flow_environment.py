@@ -19,6 +19,7 @@ def label(files: Files, text: Any, *around: dict[str, Any], **more: Any) -> Any:
 def test_a_property_that_is_a_variable_and_nothing_else_is_replaced(files: Files) -> None:
     files.environ = {"HOST": "sun"}
     assert label(files, "${HOST}") == "sun"
+    assert label(files, "$(HOST)") == "sun"
     assert label(files, "mqtt://${HOST}") == "mqtt://${HOST}"
     assert label(files, "$HOST ${A B} ${}") == "$HOST ${A B} ${}"
     assert label(files, {"deep": ["${HOST}", 1, {"x": "${HOST}"}]}) == {"deep": ["sun", 1, {"x": "sun"}]}
@@ -33,10 +34,10 @@ def test_a_variable_from_the_process_is_judged_as_the_property_it_stands_in(file
     ]
 
 
-def test_an_unset_variable_is_empty_and_warned_about(files: Files) -> None:
+def test_an_unset_variable_stays_as_it_stands_and_is_warned_about(files: Files) -> None:
     n = node("n", "pass", label={"a": ["${NONE}"]})
     assert lines(files.problems(n)) == ["warning: n: label.a.0: the environment variable 'NONE' is not set"]
-    assert files.plan(n).nodes["n"].config.label == {"a": [""]}
+    assert files.plan(n).nodes["n"].config.label == {"a": ["${NONE}"]}
 
 
 @pytest.mark.parametrize(
@@ -52,8 +53,13 @@ def test_an_unset_variable_is_empty_and_warned_about(files: Files) -> None:
         (var("V", "OTHER", "env"), "other"),
         (var("V", "${OTHER}", "env"), "other"),
         (var("V", "${OTHER}-${OTHER}!", "env"), "other-other!"),
-        (var("V", "${OTHER}"), "other"),
-        (var("V", "${V}"), "outer"),
+        (var("V", "${V}", "env"), "outer"),
+        (var("V", "V", "env"), "outer"),
+        (var("V", "NONE", "env"), ""),
+        (var("V", "${NONE}!", "env"), "!"),
+        (var("V", "${OTHER}", "conf-type"), "other"),
+        (var("V", "a100", "conf-type"), "a100"),
+        (var("V", "${OTHER}"), "${OTHER}"),
         ({"name": "V", "value": "plain"}, "plain"),
     ],
 )
@@ -108,7 +114,7 @@ def subflow(*env: dict[str, Any]) -> dict[str, Any]:
 def test_an_instances_env_stands_above_its_subflows(files: Files) -> None:
     files.environ = {}
     definition = subflow(var("A", "1", "num"), var("B", "default"))
-    instance = node("i", "subflow:s", env=[var("B", "own"), var("C", "${FLOW}")])
+    instance = node("i", "subflow:s", env=[var("B", "own"), var("C", "${FLOW}", "env")])
     inner = node("n", "pass", z="s", label=["${A}", "${B}", "${C}"])
     plan = files.plan(tab(env=[var("FLOW", "f")]), definition, instance, inner)
     assert plan.nodes["i/n"].config.label == [1, "own", "f"]
@@ -155,7 +161,7 @@ def test_a_node_knows_where_it_is(files: Files, name: str, value: str) -> None:
 
 def test_what_a_node_sees_is_in_its_plan_without_the_process(files: Files) -> None:
     files.environ = {"HOME": "/somewhere"}
-    plan = files.plan(tab(env=[var("A", "1", "num"), var("B", "${HOME}")]), node("n", "pass"))
+    plan = files.plan(tab(env=[var("A", "1", "num"), var("B", "HOME", "env")]), node("n", "pass"))
     env = plan.nodes["n"].env
     assert (env["A"], env["B"]) == (1, "/somewhere")
     assert "HOME" not in env
@@ -164,6 +170,11 @@ def test_what_a_node_sees_is_in_its_plan_without_the_process(files: Files) -> No
 def test_variables_that_name_each_other_end_as_nothing(files: Files) -> None:
     env = [var("A", "B", "env"), var("B", "A", "env"), *(var(f"X{n}", f"X{n + 1}", "env") for n in range(2000))]
     assert label(files, ["${A}", "${X0}"], tab(env=env)) == ["", ""]
+
+
+def test_a_name_can_be_a_variable(files: Files) -> None:
+    plan = files.plan(tab(env=[var("SITE", "casa_A")]), node("n", "pass", name="${SITE}"))
+    assert plan.nodes["n"].name == "casa_A"
 
 
 def test_a_secret_variable_comes_from_the_credentials(files: Files) -> None:

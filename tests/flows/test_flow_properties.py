@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from flow_helpers import Files, lines, node, tab
+from pydantic import field_validator
 
 from solarflow.errors import Problem
 from solarflow.flowfile import Project
 from solarflow.graph import check_project, make_plan
 from solarflow.manifest import load_project
+from solarflow.message import PropertyPath
+from solarflow.node import BrokerRef, Node, NodeConfig
 from solarflow.plan import Plan
 
 Problems = Callable[..., list[Problem]]
@@ -108,18 +111,43 @@ def test_an_older_files_properties_are_lifted(plan_of: Plans) -> None:
 
 
 def test_properties_that_cannot_be_lifted_are_a_problem(files: Files) -> None:
-    def fail(properties: dict[str, Any]) -> dict[str, Any]:
-        raise KeyError("old")
+    class Slip(Node):
+        type = "slip"
 
-    files.registry["renamed"].migrate = fail  # type: ignore[method-assign]  # an author's slip
-    try:
-        (problem,) = files.problems(node("n", "renamed"))
-    finally:
-        del files.registry["renamed"].migrate
-        files.registry["renamed"].migrate = classmethod(  # type: ignore[method-assign]  # as it was
-            lambda cls, p: {("power_w" if k == "power" else k): v for k, v in p.items()}
-        )
-    assert problem.what == "the properties of an older version cannot be read: 'old'"
+        @classmethod
+        def migrate(cls, properties: dict[str, Any]) -> dict[str, Any]:
+            return {"power_w": properties["power"]}
+
+    files.registry.add(Slip)
+    (problem,) = files.problems(node("n", "slip", watts=3))
+    assert problem.what == "the properties of an older version cannot be read: 'power'"
+
+
+def test_a_validator_that_fails_on_odd_values_is_a_problem_and_no_traceback(files: Files) -> None:
+    class Odd(Node):
+        type = "odd"
+
+        class Config(NodeConfig):
+            path: str = ""
+            count: Any = 0
+
+            @field_validator("path")
+            @classmethod
+            def _path(cls, path: str) -> str:
+                return PropertyPath(path).text
+
+            @field_validator("count")
+            @classmethod
+            def _count(cls, count: Any) -> Any:
+                return count + 1
+
+    files.registry.add(Odd)
+    assert lines(files.problems(node("n", "odd", path="1x"))) == [
+        "error: n: path: '1x' is not a message property; write it like payload.power or payload[0]"
+    ]
+    assert lines(files.problems(node("n", "odd", count=[]))) == [
+        "error: n: : the properties cannot be checked: TypeError('can only concatenate list (not \"int\") to list')"
+    ]
 
 
 # -- config nodes ---------------------------------------------------------------------------------------------------
@@ -153,6 +181,18 @@ def test_a_disabled_config_node_is_not_there(problems_of: Problems) -> None:
     assert [p.code for p in problems_of(BROKER | {"d": True}, node("n", "listen", broker="b"))] == [
         "missing-config-node"
     ]
+
+
+def test_a_reference_may_be_optional_by_its_type(files: Files) -> None:
+    class Maybe(Node):
+        type = "maybe"
+
+        class Config(NodeConfig):
+            broker: BrokerRef | None = None
+
+    files.registry.add(Maybe)
+    assert files.problems(node("n", "maybe")) == []
+    assert [p.code for p in files.problems(node("n", "maybe", broker="gone"))] == ["missing-config-node"]
 
 
 def test_config_nodes_come_first_and_after_those_they_need(plan_of: Plans) -> None:
