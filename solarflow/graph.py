@@ -97,11 +97,12 @@ class _Planner:
         nodes = {node_id: specs[node_id] for node_id in dict.fromkeys([*ordered, *specs])}
         self._check_routes(nodes)
         self._check_loops(nodes)
+        instances = {place.id: _instance(place) for place in places if place.live and place.in_subflow}
         plan = Plan(
             nodes=nodes,
-            flows={place.id: self._flow(place, nodes) for place in places if place.live and not place.in_subflow},
+            flows={tab.id: self._flow(tab, nodes, instances) for tab in places if tab.live and not tab.in_subflow},
             queued=queued_wires(nodes),
-            instances={place.id: _instance(place) for place in places if place.live and place.instance},
+            instances=instances,
             status_wires=statuses,
             settings=dict(project.settings),
         )
@@ -304,10 +305,17 @@ class _Planner:
             where = self.drafts[circle[0]].node.where()
             self.findings.add(Problem("loop", where, {"nodes": text}, "warning"))
 
-    def _flow(self, place: Place, nodes: Mapping[str, NodeSpec]) -> FlowSpec:
+    def _flow(self, place: Place, nodes: Mapping[str, NodeSpec], instances: Mapping[str, InstanceSpec]) -> FlowSpec:
         tab = place.container
         inside = [spec for spec in nodes.values() if spec.scopes and spec.scopes[-1] == place.id]
-        parts = [[spec.id, spec.name, spec.digest, spec.wires, spec.links, spec.groups] for spec in inside]
+        parts = [
+            *([spec.id, spec.name, spec.digest, spec.wires, spec.links, spec.groups] for spec in inside),
+            *(
+                [one, spec.name, spec.type, spec.groups]
+                for one, spec in instances.items()
+                if spec.scopes[-1] == place.id
+            ),
+        ]
         own = {key: tab.raw.get(key) for key in ("label", "info", "env")}
         info = tab.raw.get("info")
         return FlowSpec(

@@ -133,6 +133,12 @@ def test_a_changed_subflow_changes_the_nodes_of_every_instance(plan_of: Plans) -
     assert difference(project(1), project(2)).changed == ("i/n", "j/n")
 
 
+def test_a_renamed_instance_changes_its_flow(plan_of: Plans) -> None:
+    definition = {"id": "s", "type": "subflow", "in": [], "out": []}
+    one, two = (plan_of(definition, node("i", "subflow:s", name=name)) for name in ("One", "Two"))
+    assert difference(one, two).flows_changed == ("tab",)
+
+
 def test_a_node_that_moves_into_a_group_is_rewired(plan_of: Plans) -> None:
     frame = {"id": "g", "type": "group", "z": "tab", "nodes": []}
     found = difference(plan_of(node("w", "pass"), frame), plan_of(node("w", "pass", g="g"), frame))
