@@ -1,0 +1,104 @@
+"""Map a number from one range to another.
+
+Inputs
+    payload (number): the value, or another property; a text that is a number counts as one.
+Outputs
+    The same message, with the property mapped. A message without the property goes on as it is.
+Details
+    result = (value - input from) / (input to - input from) * (output to - output from) + output from
+
+    What lies outside the input range is mapped in proportion (*scale*), first limited to the range (*clamp*), wrapped
+    round into it (*roll*), or the message is dropped (*drop*).
+Source
+    The behaviour follows Node-RED's range node.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, field_validator, model_validator
+
+from solarflow.loose import to_number, to_text
+from solarflow.message import MISSING, Message
+from solarflow.node import Example, Node, NodeError, NodeRedConfig, PropertyPath, Setup, at
+from solarflow.typed import check_typed
+
+Bound = Annotated[float, BeforeValidator(lambda value: 0 if value == "" else value)]
+
+
+class Range(Node):
+    """Maps numbers."""
+
+    type = "range"
+    category = "function"
+    color = "#E2D96E"
+    icon = "range"
+    forwards = True
+
+    class Config(NodeRedConfig):
+        """The properties of Node-RED's range node."""
+
+        minin: Bound
+        """Where the input range begins."""
+        maxin: Bound
+        """Where the input range ends."""
+        minout: Bound
+        """What the beginning of the input range becomes."""
+        maxout: Bound
+        """What the end of the input range becomes."""
+        action: Literal["scale", "clamp", "roll", "drop"] = "scale"
+        """What becomes of a value outside the input range: scale, clamp (limited), roll (wrapped), drop (not sent)."""
+        round: bool = False
+        """Round the result to a whole number, halves up."""
+        property: str = "payload"
+        """The property of the message."""
+
+        @field_validator("round", mode="before")
+        @classmethod
+        def _empty(cls, value: object) -> object:
+            return value or False
+
+        @model_validator(mode="after")
+        def _check(self) -> Self:
+            if self.minin == self.maxin:
+                raise ValueError(f"the input range from {self.minin:g} to {self.maxin:g} is empty")
+            check_typed(self.property, "msg")
+            return self
+
+    config: Config
+
+    EXAMPLE = Example(
+        text="A sensor's 4 to 20 mA to 0 to 100 %.",
+        config={"minin": 4, "maxin": 20, "minout": 0, "maxout": 100, "action": "clamp", "round": True},
+        given=[at(0, payload=12), at(1, payload=3.8), at(2, payload="20")],
+        then=[at(0, payload=50), at(1, payload=0), at(2, payload=100)],
+    )
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._path = PropertyPath(self.config.property)
+
+    def on_input(self, msg: Message) -> None:
+        value = self._path.get(msg)
+        if value is not MISSING:
+            number = to_number(value)
+            if math.isnan(number) or math.isinf(number):
+                raise NodeError(f"'{self._path.text}' is '{to_text(value)[:60]}', where a number is needed")
+            low, high = sorted((self.config.minin, self.config.maxin))
+            if self.config.action == "drop" and not low <= number <= high:
+                return
+            self._path.set(msg, self._mapped(number))
+        self.send(msg)
+
+    def _mapped(self, number: float) -> float | int:
+        config = self.config
+        if config.action == "clamp":
+            low, high = sorted((config.minin, config.maxin))
+            number = min(max(number, low), high)
+        elif config.action == "roll":
+            number = (number - config.minin) % (config.maxin - config.minin) + config.minin
+        share = (number - config.minin) / (config.maxin - config.minin)
+        result = share * (config.maxout - config.minout) + config.minout
+        return math.floor(result + 0.5) if config.round else result
