@@ -281,6 +281,9 @@ class Benchmark(Node):
             live = self._live.get(home)
             community = registered.community if registered else live.community if live else ""
             result.setdefault(community, []).append(home)
+        if "" in result and len(result) == 2:  # nobody said where these belong, and there is only one community
+            unplaced = result.pop("")
+            next(iter(result.values())).extend(unplaced)
         return result
 
     def _means(self, members: list[str], now: float) -> dict[str, float]:
