@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import paho.mqtt.client as paho
+from paho.mqtt import __version__ as paho_version
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.exception import MalformedPacket
 
@@ -287,7 +288,7 @@ def make_client(**options: Any) -> AnyClient:
         logger.warning(
             "this paho-mqtt %s lacks %s: using its own reader, which takes about ten times the CPU per message; "
             "install a version that solarflow asks for",
-            getattr(paho, "__version__", ""),
+            paho_version,
             ", ".join(missing),
         )
         return StockClient(**options)

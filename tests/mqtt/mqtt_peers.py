@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import paho.mqtt.client as paho
-from brokers import Mosquitto
+from brokers import Certificates, Mosquitto
 from paho.mqtt.enums import CallbackAPIVersion
 
 from solarflow.mqtt import BrokerOptions, Connection, Incoming, Limits, State
@@ -160,7 +161,11 @@ class ScriptedBroker:
         self.port = 0
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[ScriptedBroker]:
+    async def opened(self, tls: Certificates | None = None) -> AsyncIterator[ScriptedBroker]:
+        context = None
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls.cert_file, tls.key_file)
         tasks: list[asyncio.Task[None]] = []
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -172,7 +177,7 @@ class ScriptedBroker:
                 await self._script(self)
             writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

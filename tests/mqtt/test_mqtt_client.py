@@ -217,6 +217,48 @@ def test_a_malformed_packet_ends_the_connection_and_a_new_one_follows(either: st
     run(body())
 
 
+def test_half_a_message_of_a_lost_connection_is_forgotten(either: str) -> None:
+    async def script(scripted: ScriptedBroker) -> None:
+        await scripted.grant()
+        if len(scripted.connects) == 1:
+            scripted.writer.write(b"\x30\x20\x00\x01thalf")
+            return
+        scripted.publish("t", b"whole")
+        while True:
+            await scripted.packet()
+
+    async def body() -> None:
+        taker = Taker()
+        async with (
+            ScriptedBroker(script).opened() as scripted,
+            connection(BrokerOptions("127.0.0.1", scripted.port), wait=False) as ours,
+        ):
+            ours.subscribe("t", 0, taker)
+            await until(lambda: taker.messages)
+        assert taker.payloads == [b"whole"]
+
+    run(body())
+
+
+def test_messages_that_tls_decrypted_together_are_all_read(either: str, certificates: Certificates) -> None:
+    async def script(scripted: ScriptedBroker) -> None:
+        await scripted.grant()
+        scripted.writer.write(b"".join(b"\x30\x04\x00\x01t%d" % number for number in range(10)))  # one TLS record
+        while True:
+            await scripted.packet()
+
+    async def body() -> None:
+        taker = Taker()
+        async with ScriptedBroker(script).opened(certificates) as scripted:
+            options = BrokerOptions("127.0.0.1", scripted.port, tls=True, ca_file=certificates.ca_file)
+            async with connection(options, wait=False) as ours:
+                ours.subscribe("t", 0, taker)
+                await until(lambda: len(taker.messages) == 10)
+        assert taker.payloads == [b"%d" % number for number in range(10)]
+
+    run(body())
+
+
 def test_a_message_is_acknowledged_only_after_it_was_delivered(either: str) -> None:
     order: list[str] = []
 
