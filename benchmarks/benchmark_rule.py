@@ -111,7 +111,7 @@ def _note(story: Story, verdict: str, day: int) -> None:
 
 def with_loss(yields: Yields, loss: Loss) -> Yields:
     """The lossy home's own yields."""
-    own = yields[loss.home].copy()
+    own: Yields = yields[loss.home].copy()
     own[loss.day :] *= 1.0 - loss.share
     return own
 
@@ -141,8 +141,8 @@ def through_node(
         if any(columns[0][hour]):
             bench.advance_to(moment - 1.0)  # the mean of an hour is known at its end, and judged right then
             for place, column in enumerate(columns):
-                for (home, community), value in zip(names[place], column[hour], strict=True):
-                    bench.input({"home": home, "community": community, "payload": value})
+                for (name, community), value in zip(names[place], column[hour], strict=True):
+                    bench.input({"home": name, "community": community, "payload": value})
     bench.advance_to(midnight + 86_400.0 * yields.shape[1])
     if bench.errors:
         raise RuntimeError(f"the node refused readings: {bench.errors[0]}")
@@ -168,7 +168,7 @@ def with_one(yields: Yields, loss: Loss) -> Yields:
 
 def false_alarm_share(clean: list[Story], yields: Yields) -> float:
     """Home-days with an open episode, of all home-days [1]; the recording's own outages are counted too."""
-    return sum(story.alarm_days() for story in clean) / (yields.shape[0] * yields.shape[1])
+    return sum(story.alarm_days() for story in clean) / int(yields.shape[0] * yields.shape[1])
 
 
 def detection(lossy: list[tuple[Loss, Story]]) -> tuple[float, float]:
