@@ -110,6 +110,9 @@ def page(node_type: type[Node], *, markdown: bool = False) -> str:
         if example.text:
             lines += [example.text, ""]
         shown = [f"with {json.dumps(dict(example.config), ensure_ascii=False)}"]
+        shown += [
+            f"with the {other.type} '{id_}' {json.dumps(dict(given))}" for id_, (other, given) in example.others.items()
+        ]
         shown += [f"in   {_timed(timed)}" for timed in example.given]
         shown += [f"out  {_timed(timed)}" for timed in example.then] or ["out  nothing"]
         lines += ["```", *shown, "```"] if markdown else [f"    {line}" for line in shown]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -102,6 +102,9 @@ class Example:
 
     `then` lists all messages that leave, in order. Of each only the properties written here are compared.
     `until` is how long to wait for timers, in seconds from the start (default: the last time mentioned).
+    `others` are the config nodes that it names, by id: (type, properties).
+    For a source `given` is what comes from outside: `at(0, topic=..., payload=...)` over MQTT, `at(0, method="GET",
+    url=...)` over HTTP.
     """
 
     config: Mapping[str, Any]
@@ -110,6 +113,7 @@ class Example:
     until: float | None = None
     homes: Sequence[Mapping[str, Any]] = ()
     text: str = ""
+    others: Mapping[str, tuple[builtins.type[Node], Mapping[str, Any]]] = field(default_factory=dict)
 
 
 class Node:

@@ -207,6 +207,18 @@ class NodeBench:
             self.input({"payload": payload, **msg}, t=t)
             t += every
 
+    def arrive(self, what: Mapping[str, Any], *, t: float | None = None) -> Any:
+        """Let something come from outside, at `t` seconds from the start (default: now).
+
+        {"method", "url", "query", "body"} is an HTTP request, and its `OfflineRequest` is returned;
+        {"topic", "payload", "qos", "retain"} an MQTT message.
+        """
+        if t is not None:
+            self.advance_to(t)
+        if "url" in what:
+            return self.http.request(**{"method": "GET", **what})
+        return self.mqtt.deliver(**what)
+
     def trigger(self) -> None:
         """Press its button."""
         self.engine.trigger("node")
@@ -251,9 +263,12 @@ class NodeBench:
 
 def run_example(node_type: type[Node], example: Example) -> tuple[Sequence[Seen], Sequence[Timed]]:
     """Run an example; (what left, what was expected). Equal as lists where it holds."""
-    bench = NodeBench(node_type, example.config, homes=example.homes)
+    bench = NodeBench(node_type, example.config, homes=example.homes, others=example.others)
     for given in example.given:
-        bench.input(dict(given.msg), t=given.t)
+        if node_type.inputs:
+            bench.input(dict(given.msg), t=given.t)
+        else:
+            bench.arrive(given.msg, t=given.t)
     last = max([0.0, *(timed.t for timed in [*example.given, *example.then])])
     bench.advance_to(max(last, example.until or 0.0))
     if bench.errors and not example.then:

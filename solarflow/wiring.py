@@ -127,7 +127,11 @@ def _takes_input(node: FlowNode, index: FileIndex, registry: Registry) -> bool:
         definition = index.by_id.get(node.subflow)
         return definition is None or bool(definition.ports.inputs)
     known = registry.get(node.type)
-    return node.type == "junction" or known is None or (known.inputs > 0 and not known.is_config)
+    if node.type == "junction" or known is None:
+        return True
+    # A type whose nodes may take an input (`mqtt in`) leaves it to the property `inputs`, as Node-RED does.
+    own = node.raw.get("inputs") if "inputs" in known.Config.model_fields else None
+    return (known.inputs > 0 or own in (1, "1")) and not known.is_config
 
 
 def check_outputs(node: FlowNode, outputs: int, findings: Findings, lenient: bool) -> None:

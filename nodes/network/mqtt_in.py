@@ -45,7 +45,7 @@ from pydantic import Field, model_validator
 
 from solarflow.errors import NodeError
 from solarflow.mqtt.topics import TopicTemplate
-from solarflow.node import MAX_SKEW_S, BrokerRef, KeyedState, Message, Node, NodeRedConfig, Setup
+from solarflow.node import MAX_SKEW_S, BrokerRef, Example, KeyedState, Message, Node, NodeRedConfig, Setup, at
 from solarflow.nodes.network.mqtt_broker import MqttBroker, Wanted, broker_of
 from solarflow.services import Cancel, Incoming
 from solarflow.units import Seconds
@@ -136,6 +136,21 @@ class MqttIn(Node):
 
     config: Config
     state: KeyedState[State]
+
+    EXAMPLES = (
+        Example(
+            text="The production of every approved home. One whose clock is an hour ahead does not enter.",
+            config={"topic": "comunita/{home}/produzione", "broker": "b1"},
+            others={"b1": (MqttBroker, {})},
+            homes=[{"id": "casa_A"}],
+            given=[
+                at(0, topic="comunita/casa_A/produzione", payload={"potenza_w": 1500}),
+                at(60, topic="comunita/casa_A/produzione", payload={"potenza_w": 1500, "ts": 4e9}),
+                at(60, topic="comunita/casa_Z/produzione", payload={"potenza_w": 9}),
+            ],
+            then=[at(0, topic="comunita/casa_A/produzione", home="casa_A", payload={"potenza_w": 1500}, retain=False)],
+        ),
+    )
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)

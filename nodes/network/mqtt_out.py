@@ -34,7 +34,7 @@ from pydantic import Field, field_validator, model_validator
 from solarflow.errors import NodeError
 from solarflow.message import MISSING
 from solarflow.mqtt.topics import TopicTemplate, validate_topic
-from solarflow.node import BrokerRef, Message, Node, NodeRedConfig, Setup
+from solarflow.node import BrokerRef, Example, Message, Node, NodeRedConfig, Setup, at
 from solarflow.nodes.network.mqtt_broker import MqttBroker, broker_of
 from solarflow.services import Cancel
 
@@ -96,6 +96,14 @@ class MqttOut(Node):
             return value
 
     config: Config
+
+    EXAMPLE = Example(
+        text='Publishes {"stato":"ON"} on comunita/casa_A/rele/1/set. Nothing leaves towards other nodes.',
+        config={"topic": "comunita/{home}/rele/{relay}/set", "broker": "b1"},
+        others={"b1": (MqttBroker, {})},
+        given=[at(0, home="casa_A", relay=1, payload={"stato": "ON"})],
+        then=[],
+    )
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)

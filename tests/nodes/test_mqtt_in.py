@@ -5,7 +5,9 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from solarflow.testing import START, NodeBench, at
+from solarflow.errors import FlowError
+from solarflow.flowbench import FlowBench
+from solarflow.testing import START, NodeBench, at, run_example
 
 APPROVED = [{"id": "casa_A"}, {"id": "casa_B"}, {"id": "casa_X", "approved": False}]
 
@@ -352,3 +354,24 @@ def test_properties_that_cannot_work_are_refused(listening, properties, text):
 def test_an_export_of_node_red_is_read(listening):
     bench = listening(topic="a", qos="2", datatype="auto-detect", nl=False, rap=True, rh=0, inputs=0)
     assert bench.mqtt.connections[0].subscriptions[0].qos == 2
+
+
+def test_the_example_of_its_help_holds(registry):
+    (example,) = registry["mqtt in"].EXAMPLES
+    sent, expected = run_example(registry["mqtt in"], example)
+    assert sent == expected
+
+
+@pytest.mark.parametrize("inputs", [1, "1", 0])
+def test_only_a_dynamic_node_may_be_wired_to(inputs):
+    flow = [
+        {"id": "tab", "type": "tab", "label": "t"},
+        {"id": "b", "type": "mqtt-broker", "broker": ""},
+        {"id": "one", "type": "mqtt in", "z": "tab", "broker": "b", "topic": "a", "wires": [["two"]]},
+        {"id": "two", "type": "mqtt in", "z": "tab", "broker": "b", "topic": "b", "inputs": inputs, "wires": [[]]},
+    ]
+    if inputs:
+        FlowBench(flow)
+    else:
+        with pytest.raises(FlowError, match="takes no input"):
+            FlowBench(flow)
