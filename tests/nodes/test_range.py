@@ -19,7 +19,8 @@ def mapped(node, payload, **config):
     ("action", "payload", "result"),
     [
         ("scale", 5, 50), ("scale", -1, -10), ("scale", 12, 120), ("clamp", -1, 0), ("clamp", 12, 100),
-        ("clamp", 5, 50), ("roll", 12, 20), ("roll", -1, 90), ("roll", 10, 0), ("drop", 5, 50), ("drop", 0, 0), ("drop", 10, 100),
+        ("clamp", 5, 50),
+        ("roll", 12, 20), ("roll", -1, 90), ("roll", 10, 0), ("drop", 5, 50), ("drop", 0, 0), ("drop", 10, 100),
     ],
 )  # fmt: skip
 def test_a_value_is_mapped(node, action, payload, result):
