@@ -32,7 +32,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 import solarflow.mqtt.client as client_module
-from solarflow.mqtt import BrokerOptions, Connection
+from solarflow.mqtt import BrokerOptions, Connection, Limits
 
 PAYLOAD = b'{"potenza_w": 1500, "ts": 1750000000.0}'
 HOMES = 200
@@ -82,7 +82,7 @@ def say(**fields: Any) -> None:
 
 async def with_connection(port: int, task: str, meter: Meter) -> None:
     """Receive with solarflow's connection, over whichever client it finds."""
-    connection = Connection(BrokerOptions("127.0.0.1", port))
+    connection = Connection(BrokerOptions("127.0.0.1", port), limits=Limits(stop_s=60))
 
     def count(batch: list[Any]) -> None:
         meter.add(len(batch))
@@ -93,16 +93,15 @@ async def with_connection(port: int, task: str, meter: Meter) -> None:
             publish("out", message.payload)
         meter.add(len(batch))
 
-    subscription = connection.subscribe("comunita/+/produzione", 0, relay if task == "relay" else count)
+    connection.subscribe("comunita/+/produzione", 0, relay if task == "relay" else count)
     connection.start()
     while not connection.subscribed:
         await asyncio.sleep(0.01)
     say(ready=True)
     while not meter.done.is_set():
         await asyncio.sleep(0.05)
-    say(**meter.result())
-    subscription.cancel()
-    await connection.stop()
+    await connection.stop()  # what was relayed has left by then, and is counted
+    say(**meter.result(), refused=connection.counters.dropped_out)
 
 
 def with_thread(port: int, task: str, meter: Meter) -> None:
@@ -120,7 +119,9 @@ def with_thread(port: int, task: str, meter: Meter) -> None:
     client.connect("127.0.0.1", port)
     client.loop_start()
     meter.done.wait()
-    say(**meter.result())
+    while client.want_write():
+        time.sleep(0.01)
+    say(**meter.result(), refused=0)
     client.disconnect()
     client.loop_stop()
 
