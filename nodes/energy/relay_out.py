@@ -274,8 +274,8 @@ class RelayOut(Node):
         elif state.on and state.confirmed:
             self._fall_off(home, state)
         elif self.remaining(self.check, home) is None:
-            state.tries = 0
-            self.check(home)
+            state.tries = 0  # a report that crossed a command, or a hand at the device: it may yet change
+            self.restart(self.config.feedback_timeout_s, self.check, home)
         self.decide(home)
 
     def _hear_presence(self, home: str, msg: Message) -> None:
