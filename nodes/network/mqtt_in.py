@@ -35,7 +35,6 @@ Example
 from __future__ import annotations
 
 import base64
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,16 +47,13 @@ from solarflow.mqtt.topics import TopicTemplate
 from solarflow.node import MAX_SKEW_S, BrokerRef, Example, KeyedState, Message, Node, NodeRedConfig, Setup, at
 from solarflow.nodes.network.mqtt_broker import MqttBroker, Wanted, broker_of
 from solarflow.services import Cancel, Incoming
+from solarflow.strict_json import RefusedJsonError, read_json
 from solarflow.units import Seconds
 
 Datatype = Literal["auto-detect", "auto", "json", "utf8", "buffer", "base64"]
 MILLISECONDS_ABOVE = 1e11
 """A larger `ts` is in milliseconds: as seconds it would be in the year 5138."""
 REFUSED_TOPICS = 100
-
-
-class _RefusedError(Exception):
-    """A message that may not enter the flow; the text says why."""
 
 
 @dataclass(slots=True)
@@ -276,7 +272,7 @@ class MqttIn(Node):
                         continue
                 try:
                     payload = read(raw, max_depth)
-                except _RefusedError as error:
+                except RefusedJsonError as error:
                     refuse(topic, str(error))
                     continue
                 msg: Message = {"topic": topic, "payload": payload, "qos": incoming.qos, "retain": retain, **names}
@@ -335,53 +331,20 @@ class MqttIn(Node):
         self.show()
 
 
-def _refuse_constant(name: str) -> Any:
-    raise _RefusedError(f"{name} is not a number that JSON knows")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise _RefusedError(f"the number {text[:20]} is too large")
-    return number
-
-
-_decode = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
-
-
-def _json(text: str, max_depth: int) -> Any:
-    """The value of a JSON text. Raises _RefusedError for values that may not enter, ValueError for what is no JSON."""
-    try:
-        value = _decode(text)
-    except RecursionError:
-        raise _RefusedError(f"objects and lists deeper than {max_depth}") from None
-    if text.count("{") + text.count("[") > max_depth and _deeper_than(value, max_depth):
-        raise _RefusedError(f"objects and lists deeper than {max_depth}")
-    if "\\u" in text:
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise _RefusedError("a text with half a character (a lone surrogate)") from None
-    return value
-
-
-def _deeper_than(value: Any, depth: int) -> bool:
-    inner: Any = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return inner is not None and (depth == 0 or any(_deeper_than(item, depth - 1) for item in inner))
-
-
 def _text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        raise _RefusedError("the text is not UTF-8") from None
+        raise RefusedJsonError("the text is not UTF-8") from None
 
 
 def _read_json(raw: bytes, max_depth: int) -> Any:
     try:
-        return _json(_text(raw), max_depth)
+        return read_json(_text(raw), max_depth)
+    except RefusedJsonError:
+        raise
     except ValueError as error:
-        raise _RefusedError(f"not JSON: {error}") from None
+        raise RefusedJsonError(f"not JSON: {error}") from None
 
 
 def _read_detected(raw: bytes, max_depth: int) -> Any:
@@ -390,7 +353,9 @@ def _read_detected(raw: bytes, max_depth: int) -> Any:
     except UnicodeDecodeError:
         return raw
     try:
-        return _json(text, max_depth)
+        return read_json(text, max_depth)
+    except RefusedJsonError:
+        raise
     except ValueError:
         return text
 
