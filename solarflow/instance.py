@@ -32,6 +32,7 @@ from solarflow.plan import Plan
 from solarflow.registry import Registry, load_registry
 from solarflow.services import Services
 from solarflow.store import DataFolder, Reader
+from solarflow.store.alerts import Alerts
 
 log = logging.getLogger("solarflow")
 T = TypeVar("T")
@@ -79,6 +80,7 @@ class Instance:
         self.token = ""
         self._plan: Plan | None = None
         self._maintained = 0.0
+        self._told: dict[tuple[str, str], str] = {}
 
     @property
     def engine(self) -> Engine:
@@ -130,7 +132,9 @@ class Instance:
             await self._start_broker()
         services = self.services
         services.mqtt, services.http = self.mqtt, self.http
-        services.store, services.homes, services.alerts = folder.telemetry, folder.homes, folder.alerts
+        services.store, services.homes = folder.telemetry, folder.homes
+        services.alerts = ToldAlerts(folder.alerts)
+        self.engine.on_event.append(self._tell_relays)
         self.engine.restore(folder.telemetry.load_state())
         if self.options.safe:
             log.warning("started in safe mode: the flows are loaded and shown, nothing runs")
@@ -182,6 +186,19 @@ class Instance:
             # A slice at a time: the next checkpoint goes on where something is left.
             self._maintained = now if folder.maintain(self.clock.now()) == 0 else self._maintained
 
+    def _tell_relays(self, kind: str, what: Mapping[str, Any]) -> None:
+        """A line in the log where a relay, or what else the first page shows on a board, goes on or off."""
+        if kind != "status":
+            return
+        node, status = self.engine.nodes.get(what["node"]), what["status"]
+        if node is None or not node.board or not status.key:
+            return
+        word = status.text.partition(":")[0]
+        before = self._told.get((node.id, status.key))
+        self._told[node.id, status.key] = word
+        if before is not None and before != word:
+            log.info("%s  %s %s", status.key, node.name or node.id, status.text)
+
     # -- while it runs ------------------------------------------------------------------------------------------
 
     def deploy(self, mode: DeployMode = "nodes") -> Deployment:
@@ -195,6 +212,37 @@ class Instance:
     def reader(self) -> Reader:
         """A reader of the data folder for the calling thread."""
         return DataFolder.read_only(self.options.data)
+
+
+class ToldAlerts:
+    """The store's alerts, with a line in the log for each that begins or ends."""
+
+    def __init__(self, alerts: Alerts) -> None:
+        self._alerts = alerts
+        self._known = {alert.id for alert in alerts.open_alerts()}
+
+    def open(self, home: str, code: str, parameters: Mapping[str, Any], now: float) -> int:
+        """Open an alert; see `AlertsService`."""
+        number = self._alerts.open(home, code, parameters, now)
+        if number not in self._known:
+            self._known.add(number)
+            log.warning("%s  ALERT %s: %s", home, code, _shown(parameters))
+        return number
+
+    def close(self, home: str, code: str, now: float, parameters: Mapping[str, Any] | None = None) -> bool:
+        """Close an alert; see `AlertsService`."""
+        closed = self._alerts.close(home, code, now, parameters)
+        if closed:
+            log.warning("%s  all clear: %s", home, code)
+        return closed
+
+    def event(self, kind: str, home: str, parameters: Mapping[str, Any], now: float) -> None:
+        """Append an event; see `AlertsService`."""
+        self._alerts.event(kind, home, parameters, now)
+
+
+def _shown(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) and v < 1e6 else f"{k} {v}" for k, v in parameters.items())
 
 
 def read_broker_users(data: Path) -> dict[str, str]:

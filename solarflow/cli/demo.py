@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +24,8 @@ from solarflow.registry import Registry, load_registry
 from solarflow.simulation import DEMO_START, Community
 
 DAYS_BEHIND = 14
-PRIMED = ("flows/ingest.json", "flows/benchmark.json")
-"""The flows that the past runs through. The relays were all off then, so the flow that switches them has none."""
+PRIMED = ("flows/ingest.json",)
+"""The flows that the past runs through: the store gets it, and the benchmark learns from the store when it begins."""
 
 
 @click.command(epilog="Example: solarflow demo --speed 120")
@@ -53,22 +55,25 @@ def demo(
             _give_a_past(folder, flows, registry, community)
         clock = ScaledClock(speed, DEMO_START)
         instance = Instance(Options(project=flows, data=folder, broker_port=broker_port, clock=clock), registry)
-        publishers: list[Publishers] = []
-
-        def start_homes(_url: str) -> None:
-            assert instance.broker_options is not None  # noqa: S101 - it runs
-            publishers.append(Publishers(community, instance.broker_options, clock))
-            publishers[0].start()
-            click.echo(f"{homes} homes publish; it is 10:00 on 21 June there, {speed:g} times as fast as here\n")
-
-        try:
-            serve(instance, host, port, started=start_homes)
-        finally:
-            for publisher in publishers:
-                publisher.stop()
+        serve(instance, host, port, beside=_homes(instance, community, clock))
     finally:
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _homes(instance: Instance, community: Community, clock: ScaledClock) -> Iterator[None]:
+    """The homes publish to the instance's broker."""
+    assert instance.broker_options is not None  # noqa: S101 - it runs
+    publishers = Publishers(community, instance.broker_options, clock)
+    publishers.start()
+    click.echo(
+        f"{len(community.homes)} homes publish; it is 10:00 on 21 June there, {clock.speed:g} times as fast as here\n"
+    )
+    try:
+        yield
+    finally:
+        publishers.stop()
 
 
 def _give_a_past(folder: Path, flows: Path, registry: Registry, community: Community) -> None:

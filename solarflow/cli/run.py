@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
@@ -46,11 +46,11 @@ def run(
 
 def serve(
     instance: Instance, host: str, port: int, *, pages: bool = True, watch: bool = False,
-    started: Callable[[str], None] | None = None,
+    beside: AbstractContextManager[None] | None = None,
 ) -> None:  # fmt: skip
     """Start an instance and its web server, tell where it is, and wait for the end.
 
-    `started` is called with the address once everything runs.
+    `beside` is entered once everything runs and left before anything stops.
     """
     web = WebServer(instance, host, port, pages=pages)
     web.bind()
@@ -59,11 +59,10 @@ def serve(
         try:
             web.start()
             _announce(instance, web, pages)
-            if started is not None:
-                started(web.url)
             watcher = Watcher(instance) if watch else None
-            wait_for_end(watcher.look if watcher is not None else lambda: None)
-            click.echo("stopping …")
+            with beside if beside is not None else nullcontext():
+                wait_for_end(watcher.look if watcher is not None else lambda: None)
+                click.echo("stopping …")
         finally:
             web.stop_streams()
             instance.stop()
