@@ -27,7 +27,7 @@ class _Failing:
 
 
 class Breaker:
-    """The failing keys of one node."""
+    """The failing keys of one node; as many as it may keep state for, of which the oldest give way."""
 
     def __init__(self, node: Node, clock: Clock, on_healthy: Callable[[], None]) -> None:
         self._node = node
@@ -35,6 +35,9 @@ class Breaker:
         self._on_healthy = on_healthy
         self._failing: dict[str, _Failing] = {}
         self.refused = 0
+
+    def __len__(self) -> int:
+        return len(self._failing)
 
     def key_of(self, msg: Message | None) -> str:
         """Whose message it is, as far as it can be told."""
@@ -49,7 +52,11 @@ class Breaker:
 
     def failed(self, key: str) -> bool:
         """Count a failure. True where it trips the breaker."""
-        failing = self._failing.setdefault(key, _Failing())
+        failing = self._failing.get(key)
+        if failing is None:
+            if len(self._failing) >= self._node.max_keys:
+                del self._failing[next(iter(self._failing))]
+            failing = self._failing[key] = _Failing()
         failing.in_a_row += 1
         if failing.in_a_row < TRIPS_AFTER:
             return False

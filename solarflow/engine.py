@@ -275,6 +275,8 @@ class Engine(NodeHosting, StateKeeping):
             self.queue_dropped += 1
             raise NodeError(f"{self.limits.max_queue} messages are waiting already; this one is dropped")
         self._queue.append((deliver, msg, hops))
+        if self._depth == 0:
+            self.on_wake()
 
     def turn(self) -> bool:
         """Deliver up to `limits.turn` queued messages. True where more are waiting."""

@@ -50,7 +50,7 @@ class StateKeeping:
         """Hand everything that changed since the last time to `save`; where that raises, it is kept for the next."""
         states: dict[tuple[str, str], bytes | None] = {}
         for node in self.nodes.values():
-            states.update(take_states(node))
+            states.update(take_states(node, _complain))
         scope, name = SAVED_MONOTONIC
         self.contexts.scope(scope, DURABLE).set(name, self.clock.monotonic())
         self._unsaved.merge(
@@ -67,7 +67,7 @@ class StateKeeping:
         node.state.protected = self._is_approved
         node.state.on_evict = lambda key: self.timers.cancel_node(node.id, key)
         if old is None:
-            load_states(node, self._kept.pop(spec.id, {}), lambda text: log.warning("%s", text))
+            load_states(node, self._kept.pop(spec.id, {}), _complain)
             for method, key, kept in self._kept_timers.pop(spec.id, []):
                 if hasattr(node, method):
                     self.timers.restore((spec.id, method, key), kept, self._saved_monotonic)
@@ -87,7 +87,7 @@ class StateKeeping:
         """A node is gone: so is what was kept for it."""
         for key in node.state:
             node.state.pop(key)
-        self._unsaved.merge(StateChanges(states=take_states(node)))
+        self._unsaved.merge(StateChanges(states=take_states(node, _complain)))
         self.timers.cancel_node(node.id)
         self.contexts.forget(f"node:{node.id}")
 
@@ -95,6 +95,10 @@ class StateKeeping:
         homes = self.services.homes
         home = homes.get(key) if homes is not None else None
         return home is not None and home.approved
+
+
+def _complain(text: str) -> None:
+    log.error("%s", text)
 
 
 def _resets(old: NodeConfig, new: NodeConfig) -> bool:

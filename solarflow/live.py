@@ -6,9 +6,10 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypeVar
 
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 CHECKPOINT_S = 1.0
 """Real seconds between two checkpoints: what a SIGKILL may lose."""
+FINISH_S = 1.0
+"""Real seconds that a stop waits for work that runs elsewhere."""
 
 
 class DaemonExecutor:
@@ -64,14 +67,16 @@ class Inbox:
         self._max_readings = readings
         self._calls: queue.Queue[tuple[Future[Any], Callable[[], Any]]] = queue.Queue(calls)
         self._closed = False
+        self._lock = threading.Lock()
         self.dropped = 0
 
     def post(self, function: Callable[[], None]) -> None:
         """Hand over telemetry. Where the inbox is full the oldest is dropped and counted."""
-        if len(self._readings) >= self._max_readings:
-            self._readings.popleft()
-            self.dropped += 1
-        self._readings.append(function)
+        with self._lock:
+            if len(self._readings) >= self._max_readings:
+                self._readings.popleft()
+                self.dropped += 1
+            self._readings.append(function)
         self._wake()
 
     def call(self, function: Callable[[], T], timeout_s: float = 5.0) -> T:
@@ -83,19 +88,29 @@ class Inbox:
         if self._closed:
             raise ConnectionLostError("the engine has stopped")
         future: Future[T] = Future()
+        limit = time.monotonic() + timeout_s
         try:
             self._calls.put((future, function), timeout=timeout_s)
         except queue.Full:
-            raise OverloadedError(f"the engine had no time for {timeout_s:g} s; try again") from None
+            raise OverloadedError(f"the engine had no time for {timeout_s:g} s; nothing was done, try again") from None
+        if self._closed:
+            self.close()  # it was closed between the question and the answer
         self._wake()
         try:
-            return future.result(timeout_s)
+            return future.result(max(0.0, limit - time.monotonic()))
         except CancelledError:
             raise ConnectionLostError("the engine has stopped") from None
         except FutureTimeoutError:
             if future.cancel():
-                raise OverloadedError(f"the engine had no time for {timeout_s:g} s; nothing was done") from None
-            return future.result(timeout_s)
+                raise OverloadedError(
+                    f"the engine had no time for {timeout_s:g} s; nothing was done, try again"
+                ) from None
+        # Its turn has come: the result, or what it raises, is due. It may itself raise a TimeoutError.
+        if not wait([future], timeout_s).done:
+            raise OverloadedError(
+                f"the engine is still busy with it after {2 * timeout_s:g} s; look whether it is done"
+            )
+        return future.result()
 
     def run(self) -> None:
         """Do what waits: every call, and as many readings as there are now."""
@@ -107,8 +122,13 @@ class Inbox:
                 future.set_result(function())
             except BaseException as error:  # noqa: BLE001 - raised in the calling thread
                 future.set_exception(error)
-        for _ in range(len(self._readings)):
-            self._readings.popleft()()
+        with self._lock:
+            readings, self._readings = self._readings, deque()
+        for reading in readings:
+            try:
+                reading()
+            except Exception:
+                log.exception("a reading that another thread handed over could not be taken")
 
     def close(self) -> None:
         """Refuse what comes from now on, and whoever still waits."""
@@ -170,9 +190,9 @@ class LiveEngine:
         """Stop the engine, save, close, and wait for the thread to end."""
         if self._thread is None:
             return
-        loop, stopping = self._loop, self._stopping
-        if loop is not None and stopping is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(stopping.set)
+        stopping = self._stopping
+        if stopping is not None:
+            self.call_back(stopping.set)
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             log.error("the engine did not stop within %g s; a node is blocking it", timeout_s)
@@ -186,14 +206,14 @@ class LiveEngine:
 
     def call_back(self, function: Callable[[], None]) -> None:
         """Bring the result of offloaded work to the engine's thread."""
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(function)
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(function)
 
     def wake(self) -> None:
         """There is something in the inbox, or in the engine's queue."""
         with self._lock:
-            if self._pending or self._loop is None or self._loop.is_closed():
+            if self._pending or self._loop is None:
                 return
             self._pending = True
             self._loop.call_soon_threadsafe(self._work)
@@ -202,12 +222,20 @@ class LiveEngine:
 
     def _run(self, ready: Future[None]) -> None:
         try:
-            asyncio.run(self._main(ready))
+            asyncio.run(self._live(ready))
         except Exception as error:
             if not ready.done():
                 ready.set_exception(error)
             else:
                 log.exception("the engine's thread has ended")
+
+    async def _live(self, ready: Future[None]) -> None:
+        try:
+            await self._main(ready)
+        finally:
+            self.inbox.close()
+            with self._lock:
+                self._loop = None  # nobody reaches for a loop that is about to be closed
 
     async def _main(self, ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -230,7 +258,9 @@ class LiveEngine:
             except TimeoutError:
                 self._checkpoint()
                 self._arm()  # a step of the wall clock moves what is due by it
-        self.inbox.run()
+        self.engine.enter(self.inbox.run)
+        self.engine.stop_sources()
+        await self._finish_offloaded()
         self.engine.stop()
         self.inbox.close()
         self._checkpoint()
@@ -238,6 +268,14 @@ class LiveEngine:
             self._timer.cancel()
         if self._closing is not None:
             await self._closing()
+
+    async def _finish_offloaded(self) -> None:
+        """Wait a little for work that runs elsewhere: its results still go through the flow."""
+        limit = time.monotonic() + FINISH_S
+        while self.engine.offloaded and time.monotonic() < limit:
+            await asyncio.sleep(0.01)
+        if self.engine.offloaded:
+            log.warning("%d results of work elsewhere did not come in time and are lost", self.engine.offloaded)
 
     def _work(self) -> None:
         with self._lock:

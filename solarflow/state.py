@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from solarflow.keyed import KeyedState
 from solarflow.node import Node
+
+log = logging.getLogger("solarflow.engine")
 
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
@@ -38,14 +41,21 @@ def load_states(node: Node, kept: Mapping[str, bytes], complain: Callable[[str],
     node.state.restore(loaded)
 
 
-def take_states(node: Node) -> dict[tuple[str, str], bytes | None]:
-    """A node's changed keys since the last time as JSON, None for those that are gone."""
+def take_states(node: Node, complain: Callable[[str], None]) -> dict[tuple[str, str], bytes | None]:
+    """A node's changed keys since the last time as JSON, None for those that are gone.
+
+    What cannot be written is left as it was written last, and `complain` is told.
+    """
     state: KeyedState[Any] = node.state
     if not state.dirty and not state.gone:
         return {}
     changed, gone = state.take_changes()
     changes: dict[tuple[str, str], bytes | None] = {(node.id, key): None for key in gone}
-    changes.update({(node.id, key): dump_state(node, value) for key, value in changed.items()})
+    for key, value in changed.items():
+        try:
+            changes[node.id, key] = dump_state(node, value)
+        except Exception as error:  # noqa: BLE001 - whatever a node's own values raise; no other node's state waits
+            complain(f"the state of {node.type} {node.id} for '{key}' cannot be written: {error}")
     return changes
 
 
@@ -113,7 +123,10 @@ class ContextStores:
         changes: dict[tuple[str, str], bytes | None] = {}
         for scope, name in self._changed:
             values = self._values.get((DURABLE, scope), {})
-            changes[scope, name] = json.dumps(values[name], default=str).encode() if name in values else None
+            try:
+                changes[scope, name] = json.dumps(values[name], default=str).encode() if name in values else None
+            except (ValueError, TypeError, RecursionError) as error:
+                log.error("the durable context value '%s' of %s cannot be written: %s", name, scope, error)
         self._changed = set()
         return changes
 
