@@ -148,6 +148,11 @@ class EmbeddedBroker:
         await hub.close_clients(timeout_s=1.0)
         await hub.shutdown()
 
+    def refuse_anonymous(self) -> None:
+        """Let nobody in without a credential any more, and disconnect who came in so. On the loop's thread."""
+        if self._hub is not None:
+            self._hub.refuse_anonymous()
+
     def sessions(self) -> list[ConnectedClient]:
         """The clients connected now, by user and client id."""
         mailboxes = list(self._hub.mailboxes.values()) if self._hub else []

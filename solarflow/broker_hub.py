@@ -222,6 +222,15 @@ class BrokerHub(Broker):  # type: ignore[misc]  # amqtt carries no type informat
                 self._forget(key)
         self._route.cache_clear()
 
+    def refuse_anonymous(self) -> None:
+        """From now on everybody needs a credential; whoever came in without has to go."""
+        self._anonymous = False
+        for key, mailbox in list(self.mailboxes.items()):
+            if mailbox.user is None:
+                if mailbox.link is not None:
+                    mailbox.link.end(with_will=True)
+                self._forget(key)
+
     async def close_clients(self, timeout_s: float) -> None:
         """End every connection, by force after `timeout_s` seconds. No will is published."""
         for link in list(self.links):

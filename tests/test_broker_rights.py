@@ -359,3 +359,12 @@ def test_an_ordinary_client_leaves_no_line_in_the_log(homes, caplog):
     home.disconnect()
     until(lambda: not homes.broker.status().clients)
     assert caplog.records == []
+
+
+def test_from_the_first_credential_on_nobody_stays_or_comes_in_without_one() -> None:
+    with RunningBroker() as running:
+        visitor = BareClient(running.port, "visitor")
+        assert visitor.return_code == 0
+        running.loop.call_soon_threadsafe(running.broker.refuse_anonymous)
+        assert visitor.is_closed()
+        assert BareClient(running.port, "visitor").return_code != 0

@@ -59,6 +59,7 @@ def blueprint(instance: Instance) -> Blueprint:
         user, secret = new_credential(home)
         write_broker_user(instance.options.data, user, hash_secret(secret))
         instance.rights.set_user(user, hash_secret(secret), home)
+        instance.call(instance.broker.refuse_anonymous)
         return jsonify(user=user, secret=secret)
 
     return routes
