@@ -124,7 +124,7 @@ class Instance:
 
     async def _open(self) -> None:
         plan = self._plan
-        assert plan is not None  # noqa: S101 - `start` has made it
+        assert plan is not None  # noqa: S101 - made by start
         folder = DataFolder(self.options.data, raw_days=float(plan.settings.get("raw_days", 30)))
         self.folder = folder
         self.token = _access_token(self.options.data / TOKEN_FILE)
