@@ -6,15 +6,16 @@ moving a virtual clock. Everything it needs of the world is handed in, so severa
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from solarflow.clock import Clock, VirtualClock
 from solarflow.compiler import Cell, Deliver, Wire, WireId, compile_wires
 from solarflow.errors import NodeError, SolarFlowError
+from solarflow.executor import Executor, InlineExecutor
 from solarflow.host import Setup
 from solarflow.hosting import NodeHosting
 from solarflow.keeping import StateKeeping
@@ -27,27 +28,12 @@ from solarflow.services import Services
 from solarflow.state import ContextStores
 from solarflow.timers import Timers
 
+log = logging.getLogger("solarflow.engine")
+
+SETTLING_S = 1.0
+"""How long, in real seconds, a deploy or the end waits for messages that go round."""
+SETTLING_TURNS = 1000
 DeployMode = Literal["nodes", "flows", "full"]
-
-
-class Executor(Protocol):
-    """Runs blocking work elsewhere."""
-
-    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """Begin `function(*args)`."""
-
-
-class InlineExecutor:
-    """Runs the work at once, where one stands: for virtual time, which does not go on meanwhile."""
-
-    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """Run `function(*args)` now."""
-        future: Future[Any] = Future()
-        try:
-            future.set_result(function(*args))
-        except Exception as error:  # noqa: BLE001 - handed to whoever asks for the result
-            future.set_exception(error)
-        return future
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +104,7 @@ class Engine(NodeHosting, StateKeeping):
         each case, except where a property that resets it has changed. Raises SolarFlowError before anything is
         touched where a node cannot be made.
         """
-        self.drain()
+        self._settle()
         restart = self._to_restart(plan, mode)
         made = {id_: self._make(spec) for id_, spec in plan.nodes.items() if id_ in restart or id_ not in self.nodes}
         old_nodes, old_plan = self.nodes, self.plan
@@ -230,7 +216,7 @@ class Engine(NodeHosting, StateKeeping):
             ending = [node for node in nodes if node.is_config is is_config]
             self.enter(self._call_each, ending, "on_stop")
             self.enter(self._call_each, [node for node in ending if node in removed], "on_removed")
-            self.drain()
+            self._settle()
 
     def stop_sources(self) -> None:
         """The first half of `stop`: nothing new comes in, and what is queued is delivered."""
@@ -247,7 +233,7 @@ class Engine(NodeHosting, StateKeeping):
 
     def _stop_each(self, chosen: Callable[[Node], bool]) -> None:
         self.enter(self._call_each, [node for node in self.nodes.values() if chosen(node)], "on_stop")
-        self.drain()
+        self._settle()
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -298,6 +284,18 @@ class Engine(NodeHosting, StateKeeping):
         """Deliver everything that is queued."""
         while self.turn():
             pass
+
+    def _settle(self) -> None:
+        """Deliver what is queued before a deploy or at the end; what still goes round after a while is dropped."""
+        begin = self.clock.monotonic()
+        for _ in range(SETTLING_TURNS):
+            if not self.turn():
+                return
+            if self.clock.real_seconds(self.clock.monotonic() - begin) > SETTLING_S:
+                break
+        log.error("%d messages that were still going round are dropped", len(self._queue))
+        self.queue_dropped += len(self._queue)
+        self._queue.clear()
 
     def run_due(self) -> None:
         """Call what is due, in the order of its due times."""

@@ -22,7 +22,7 @@ from solarflow.state import ContextStores, Scope
 from solarflow.timers import Timers
 
 if TYPE_CHECKING:
-    from solarflow.engine import Executor
+    from solarflow.executor import Executor
 
 log = logging.getLogger("solarflow.flows")
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from solarflow.engine import Engine
 from solarflow.errors import ConnectionLostError, OverloadedError, StoreError
+from solarflow.executor import DaemonExecutor
 from solarflow.store.changes import StateChanges
 
 log = logging.getLogger("solarflow.live")
@@ -24,38 +25,6 @@ CHECKPOINT_S = 1.0
 """Real seconds between two checkpoints: what a SIGKILL may lose."""
 FINISH_S = 1.0
 """Real seconds that a stop waits for work that runs elsewhere."""
-
-
-class DaemonExecutor:
-    """A few threads for blocking work; unlike the standard pool's they never hold the end of the process."""
-
-    def __init__(self, threads: int = 4, waiting: int = 1000) -> None:
-        self._queue: queue.Queue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = queue.Queue(waiting)
-        self._threads = threads
-        self._started = 0
-
-    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """Run `function(*args)` on one of the threads. The future fails at once where too much is waiting already."""
-        future: Future[Any] = Future()
-        try:
-            self._queue.put_nowait((future, function, args))
-        except queue.Full:
-            future.set_exception(OverloadedError("too much is waiting for its turn; this was not begun"))
-            return future
-        if self._started < self._threads:
-            self._started += 1
-            threading.Thread(target=self._work, name=f"offload-{self._started}", daemon=True).start()
-        return future
-
-    def _work(self) -> None:
-        while True:
-            future, function, args = self._queue.get()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(function(*args))
-            except BaseException as error:  # noqa: BLE001 - handed to whoever asks for the result
-                future.set_exception(error)
 
 
 class Inbox:
@@ -281,6 +250,8 @@ class LiveEngine:
         with self._lock:
             self._pending = False
         self.engine.enter(self.inbox.run)
+        # Not left to the timer's own call: `_arm` puts that off, and a circle may bring us here again and again.
+        self.engine.run_due()
         if self.engine.turn():
             self.wake()
         self._arm()

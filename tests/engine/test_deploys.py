@@ -3,7 +3,7 @@
 import pytest
 from little_nodes import Life, flow_of, node, tab
 
-from solarflow.engine import Engine
+from solarflow.engine import Engine, Limits
 from solarflow.errors import SolarFlowError, StoreError
 from solarflow.node import Node
 from solarflow.testing import at
@@ -258,6 +258,18 @@ def test_the_sources_are_stopped_once_only(flow):
     finally:
         del bench.registry._types["test-source"]
     assert Source.stops == 1
+
+
+def test_a_circle_that_goes_round_for_ever_holds_up_no_deploy_and_no_stop(flow, caplog):
+    limits = Limits(max_hops=10**9, turn=5)
+    bench = flow(node("a", "pass", "b"), node("b", "pass"), node("c", "count", "c2"), node("c2", "pass"), limits=limits)
+    bench.deploy(flow_of(node("a", "pass", "a"), node("c", "count", "c2"), node("c2", "pass")))
+    bench.engine.inject("a", {"payload": 1})
+    bench.deploy(flow_of(node("a", "pass"), node("c", "count", "c2"), node("c2", "pass")))
+    assert "1 messages that were still going round are dropped" in caplog.text
+    assert bench.engine.queue_dropped == 1
+    bench.inject("c", home="casa_A")
+    assert bench.payloads("c2") == [1]
 
 
 def test_only_a_virtual_clock_can_be_moved(palette):
