@@ -30,6 +30,7 @@ __all__ = [
     "NodeRedConfig",
     "PropertyPath",
     "Secret",
+    "Send",
     "Setup",
     "Status",
     "at",

@@ -16,16 +16,22 @@ Source
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
 from solarflow.loose import to_number, to_text
 from solarflow.message import MISSING, Message
-from solarflow.node import Example, Node, NodeError, NodeRedConfig, PropertyPath, Setup, at
+from solarflow.node import Example, Node, NodeError, NodeRedConfig, PropertyPath, Send, Setup, at
 from solarflow.typed import check_typed
 
 Bound = Annotated[float, BeforeValidator(lambda value: 0 if value == "" else value)]
+
+
+MOST = sys.float_info.max
+"""Beyond this a number is infinite."""
 
 
 class Range(Node):
@@ -80,25 +86,51 @@ class Range(Node):
         super().__init__(setup)
         self._path = PropertyPath(self.config.property)
 
-    def on_input(self, msg: Message) -> None:
-        value = self._path.get(msg)
-        if value is not MISSING:
-            number = to_number(value)
-            if math.isnan(number) or math.isinf(number):
-                raise NodeError(f"'{self._path.text}' is '{to_text(value)[:60]}', where a number is needed")
-            low, high = sorted((self.config.minin, self.config.maxin))
-            if self.config.action == "drop" and not low <= number <= high:
-                return
-            self._path.set(msg, self._mapped(number))
-        self.send(msg)
+    def input_function(self, send: Send) -> Callable[[Message], None]:
+        """Made for its configuration: the usual case is a plain number in a property of the message itself."""
+        path, mapped, drop = self._path, self._mapping(), self.config.action == "drop"
+        low, high = sorted((self.config.minin, self.config.maxin))
+        name = path.steps[0] if len(path.steps) == 1 and isinstance(path.steps[0], str) else None
 
-    def _mapped(self, number: float) -> float | int:
+        def on_any(msg: Message) -> None:
+            value = path.get(msg)
+            if value is not MISSING:
+                number = to_number(value)
+                if math.isnan(number) or math.isinf(number):
+                    raise NodeError(f"'{path.text}' is '{to_text(value)[:60]}', where a number is needed")
+                if drop and not low <= number <= high:
+                    return
+                path.set(msg, mapped(number))
+            send(msg)
+
+        if name is None or drop:
+            return on_any
+
+        def on_number(msg: Message) -> None:
+            value = msg.get(name)
+            kind = value.__class__
+            if (kind is int or kind is float) and -MOST < value < MOST:  # type: ignore[operator]  # a number by its class
+                msg[name] = mapped(value)  # type: ignore[arg-type]  # the same
+                send(msg)
+            else:
+                on_any(msg)
+
+        return on_number
+
+    def _mapping(self) -> Callable[[float], float | int]:
         config = self.config
-        if config.action == "clamp":
-            low, high = sorted((config.minin, config.maxin))
-            number = min(max(number, low), high)
-        elif config.action == "roll":
-            number = (number - config.minin) % (config.maxin - config.minin) + config.minin
-        share = (number - config.minin) / (config.maxin - config.minin)
-        result = share * (config.maxout - config.minout) + config.minout
-        return math.floor(result + 0.5) if config.round else result
+        minin, minout, whole = config.minin, config.minout, config.round
+        span, width = config.maxin - minin, config.maxout - minout
+        low, high = sorted((minin, config.maxin))
+
+        def scale(number: float) -> float:
+            return (number - minin) / span * width + minout
+
+        def clamp(number: float) -> float:
+            return scale(min(max(number, low), high))
+
+        def roll(number: float) -> float:
+            return scale((number - minin) % span + minin)
+
+        exact = {"clamp": clamp, "roll": roll}.get(config.action, scale)
+        return (lambda number: math.floor(exact(number) + 0.5)) if whole else exact
