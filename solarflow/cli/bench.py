@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import platform
 import shutil
@@ -161,7 +162,7 @@ def _load(instance: Instance, mode: str, seconds: float) -> dict[str, Any]:
     if ran.returncode:
         raise UsageError(f"the load generator failed: {ran.stderr.strip()[-500:]}")
     result: dict[str, Any] = json.loads(ran.stdout)
-    if result.get("received"):
+    if result.get("received") and mode != "relay":
         result["engine_cpu_us_per_message"] = round((time.process_time() - begun) / result["received"] * 1e6, 2)
     return result
 
@@ -208,6 +209,7 @@ def measure_relay(folder: Path, seconds: float) -> dict[str, Any]:
 def bench(only: tuple[str, ...], messages: int, seconds: float) -> None:
     """Measure the engine on this machine and print JSON lines: what, and the figures."""
     chosen = only or MEASUREMENTS
+    logging.getLogger("solarflow").setLevel(logging.ERROR)  # nothing but JSON lines
     registry = load_registry()
     registry.add(_Sink)
 
