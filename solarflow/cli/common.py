@@ -6,16 +6,19 @@ import json
 import signal
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import urllib3
 
+from solarflow.clock import Clock, ScaledClock, SystemClock
 from solarflow.errors import ConnectionLostError, SolarFlowError, UsageError
 from solarflow.instance import TOKEN_FILE
 from solarflow.store import DataFolder
 
+START_TIME = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d"])
 project_argument = click.argument("project", default=".", type=click.Path(path_type=Path))
 
 
@@ -24,6 +27,19 @@ def data_folder(project: Path, data: Path | None) -> Path:
     if data is not None:
         return data
     return (project if project.is_dir() else project.parent) / "data"
+
+
+def clock_of(speed: float, start: datetime | None) -> Clock:
+    """The machine's clock, or one that runs `speed` times as fast and begins at `start` (UTC).
+
+    Raises UsageError for a speed that is none.
+    """
+    if speed == 1 and start is None:
+        return SystemClock()
+    try:
+        return ScaledClock(speed, None if start is None else start.replace(tzinfo=UTC).timestamp())
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def check_project_path(project: Path) -> Path:

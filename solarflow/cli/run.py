@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from pathlib import Path
 
 import click
 
-from solarflow.cli.common import check_project_path, data_folder, project_argument, wait_for_end
-from solarflow.clock import Clock, ScaledClock, SystemClock
+from solarflow.cli.common import START_TIME, check_project_path, clock_of, data_folder, project_argument, wait_for_end
 from solarflow.errors import FlowError, SolarFlowError, describe
 from solarflow.instance import EMBEDDED, Instance, Options
 from solarflow.web.server import WebServer
@@ -25,16 +25,17 @@ log = logging.getLogger("solarflow")
 @click.option("--port", default=1880, show_default=True, help="The port of the pages; 0 takes a free one.")
 @click.option("--data", type=click.Path(path_type=Path), help="The data folder.  [default: PROJECT/data]")
 @click.option("--speed", default=1.0, show_default=True, help="How many seconds of the flows pass in a real one.")
+@click.option("--start", type=START_TIME, help="Let the flows' clock begin at this UTC time, for trials.  [now]")
 @click.option("--safe", is_flag=True, help="Load and show the flows, start none.")
 @click.option("--watch", is_flag=True, help="Deploy by itself when a file of the project changes.")
 @click.option("--no-web", is_flag=True, help="No pages; the flows' own HTTP routes and /health are still there.")
 def run(
     project: Path, broker: str, broker_port: int, host: str, port: int, data: Path | None, speed: float,
-    safe: bool, watch: bool, no_web: bool,
+    start: datetime | None, safe: bool, watch: bool, no_web: bool,
 ) -> None:  # fmt: skip
     """Run PROJECT: a folder with flows.json (default: this one), or one Node-RED flow file."""
     check_project_path(project)
-    clock: Clock = SystemClock() if speed == 1 else ScaledClock(speed)
+    clock = clock_of(speed, start)
     instance = Instance(
         Options(
             project=project, data=data_folder(project, data), broker=broker, broker_port=broker_port, clock=clock,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from concurrent.futures import Future
+from datetime import datetime
 
 import click
 
-from solarflow.cli.common import wait_for_end
-from solarflow.clock import Clock, ScaledClock, SystemClock
+from solarflow.cli.common import START_TIME, clock_of, wait_for_end
+from solarflow.clock import Clock
 from solarflow.energy.faults import Fault, parse_fault
 from solarflow.mqtt import BrokerOptions, Connection, State
 from solarflow.simulation import Community
@@ -72,7 +72,7 @@ class Publishers:
 @click.option("--speed", default=1.0, show_default=True, help="How many seconds of the homes pass in a real one.")
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same community.")
 @click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between a home's readings.")
-@click.option("--start", type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d"]), help="Begin at this UTC time.  [now]")
+@click.option("--start", type=START_TIME, help="Begin at this UTC time.  [now]")
 @click.option(
     "--fault", "faults", multiple=True, metavar="HOME:KIND[=VALUE][@HOURS]",
     help="A fault, HOURS after the start: soiling=PERCENT_PER_DAY, dead-inverter, degraded=FACTOR, silence, "
@@ -80,14 +80,12 @@ class Publishers:
 )  # fmt: skip
 @click.option("--ts/--no-ts", "include_ts", default=False, help="Whether readings carry their time.")
 def simulate(
-    broker: str, homes: int, speed: float, seed: int, interval_s: float, start: object, faults: tuple[str, ...],
-    include_ts: bool,
+    broker: str, homes: int, speed: float, seed: int, interval_s: float, start: datetime | None,
+    faults: tuple[str, ...], include_ts: bool,
 ) -> None:  # fmt: skip
     """Simulate a community of homes that publish to BROKER and obey their relays."""
-    from datetime import UTC, datetime
-
-    begin = start.replace(tzinfo=UTC).timestamp() if isinstance(start, datetime) else time.time()
-    clock: Clock = SystemClock() if speed == 1 and start is None else ScaledClock(speed, begin)
+    clock = clock_of(speed, start)
+    begin = clock.now()
     wanted: dict[str, list[Fault]] = {}
     for text in faults:
         home, fault = parse_fault(text, begin)
