@@ -105,7 +105,7 @@ class Connection:
         self._sync_due = self._stopping = False
         self._connected_once = False
         self._connected_at: float | None = None
-        self._refusal = ""
+        self._refusal = self._logged = ""
         self._loss: ReasonCode | None = None
         self._unacknowledged: set[int] = set()
         self._asked: dict[int, list[str]] = {}
@@ -378,8 +378,9 @@ class Connection:
     # --------------------------------------------------------------------------------------------------- saying so
 
     def _note(self, text: str) -> None:
-        self.last_error = text
-        logger.warning("%s", text)
+        if text != self._logged:  # the same at every attempt is one line
+            logger.warning("%s", text)
+        self.last_error = self._logged = text
 
     def _set(self, state: State, reason: str) -> None:
         if (state, reason) == (self.state, self.reason):
@@ -387,7 +388,8 @@ class Connection:
         self.state, self.reason = state, reason
         if state is State.REFUSED or (state is State.DISCONNECTED and not self._stopping):
             self._note(reason)
-        else:
+        elif state is State.CONNECTED:
+            self._logged = ""
             logger.info("%s", reason)
         self._loop.call_soon(self._on_state, state, reason)
 
