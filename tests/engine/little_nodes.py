@@ -188,6 +188,25 @@ class Life(Node):
         self.send(msg)
 
 
+class Beat(Node):
+    """Sends every `every_s` seconds, or not at all where that is 0."""
+
+    type = "beat"
+    inputs = 0
+
+    class Config(NodeConfig):
+        every_s: float = 0
+
+    config: Config
+
+    def on_start(self) -> None:
+        if self.config.every_s:
+            self.every(self.config.every_s, self.beat)
+
+    def beat(self, _key: str) -> None:
+        self.send({"payload": "beat"})
+
+
 class LifeConfig(Node):
     """A config node."""
 
@@ -206,7 +225,7 @@ class LifeConfig(Node):
         Life.happened.append((self.id, "stop"))
 
 
-TYPES = (Pass, Spoil, Fail, Crash, Spread, Tell, Later, Count, Recall, Show, Life, LifeConfig)
+TYPES = (Pass, Spoil, Fail, Crash, Spread, Tell, Later, Count, Recall, Show, Life, Beat, LifeConfig)
 
 
 def tab(node_id: str = "tab", **more: Any) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """Deploys, state and timers over deploys and restarts, start and stop."""
 
+import json
+
 import pytest
 from little_nodes import Life, flow_of, node, tab
 
 from solarflow.engine import Engine, Limits
 from solarflow.errors import SolarFlowError, StoreError
+from solarflow.flowbench import FlowBench
 from solarflow.node import Node
 from solarflow.testing import at
 
@@ -43,6 +46,19 @@ def test_a_running_hold_goes_on_over_a_deploy_of_its_node(flow):
     bench.deploy(flow_of(*counting(hold_s=100)))
     bench.advance_to(200)
     assert bench.messages("out") == [at(70, payload=1)]
+
+
+def test_a_beat_begins_anew_with_its_changed_node_or_ends(flow):
+    def beating(every_s):
+        return flow_of(node("b", "beat", "out", every_s=every_s), node("out", "pass"))
+
+    bench = flow(*beating(10))
+    bench.advance_to(15)
+    bench.deploy(beating(30))
+    bench.advance_to(50)
+    bench.deploy(beating(0))
+    bench.advance_to(200)
+    assert [seen.t for seen in bench.messages("out")] == [10, 45]
 
 
 def test_a_removed_node_takes_its_state_and_timers_with_it(flow):
@@ -133,6 +149,13 @@ def test_a_removed_node_is_stopped_then_told_that_it_is_removed_and_a_changed_on
     assert Life.happened == [("a", "stop"), ("b", "stop"), ("a", "removed"), ("b", "start")]
 
 
+def test_a_node_that_gives_way_to_one_of_another_type_is_removed(flow):
+    bench = flow(node("a", "life"))
+    Life.happened.clear()
+    bench.deploy(flow_of(node("a", "pass")))
+    assert Life.happened == [("a", "stop"), ("a", "removed")]
+
+
 def test_what_a_stopped_node_sends_still_arrives(flow):
     bench = flow(node("a", "life", "b"), node("b", "pass", "b2"), node("b2", "pass"))
     bench.deploy(flow_of(node("b", "pass", "b2"), node("b2", "pass")))
@@ -170,6 +193,21 @@ def test_state_and_holds_go_on_after_a_restart_and_down_time_does_not_count(flow
     bench.restart(down_s=1000)
     bench.advance(100)
     assert bench.messages("out") == [at(1060, payload=1, home="casa_A")]
+
+
+def test_a_file_that_was_changed_while_the_engine_was_down_counts(tmp_path, palette):
+    file = tmp_path / "flow.json"
+
+    def write(**timing):
+        file.write_text(json.dumps(flow_of(node("i", "inject", "out", **timing), node("out", "pass"))))
+
+    write(once=True, onceDelay=10)
+    bench = FlowBench(file, palette)
+    bench.checkpoint()
+    write(once=False)
+    bench.restart(killed=True)
+    bench.advance(100)
+    assert bench.messages("out") == []
 
 
 def test_state_that_no_longer_fits_is_left_out_and_said(flow, caplog):

@@ -1,10 +1,13 @@
 """Links, subflows, groups and the environment, and the context stores."""
 
+import json
+
 import pytest
 from little_nodes import flow_of, node, tab
 
 from solarflow.engine import Limits
 from solarflow.errors import FlowError
+from solarflow.flowbench import FlowBench
 from solarflow.testing import at
 
 
@@ -151,6 +154,29 @@ def test_a_dynamic_call_prefers_a_part_of_its_own_tab(flow):
     bench = flow(tab(), tab("other"), *called(linkType="dynamic"), node("p", "link in", z="other", name="The part"))
     bench.inject("call", payload=1, target="The part")
     assert (bench.payloads("after"), bench.payloads("p")) == ([1], [])
+
+
+def test_a_dynamic_call_finds_what_has_the_name_now(flow):
+    def named(first, second):
+        return flow_of(
+            node("call", "link call", linkType="dynamic"), node("x", "link in", name=first),
+            node("y", "link in", name=second),
+        )  # fmt: skip
+
+    bench = flow(*named("wanted", "other"))
+    bench.inject("call", target="wanted", payload=1)
+    bench.deploy(named("other", "wanted"))
+    bench.inject("call", target="wanted", payload=2)
+    assert (bench.payloads("x"), bench.payloads("y")) == ([1], [2])
+
+
+def test_a_dynamic_call_does_not_leave_its_file(tmp_path, palette):
+    (tmp_path / "one.json").write_text(json.dumps(flow_of(node("call", "link call", linkType="dynamic"))))
+    (tmp_path / "two.json").write_text(json.dumps([tab("other"), node("far", "link in", z="other")]))
+    (tmp_path / "flows.json").write_text(json.dumps({"flows": ["one.json", "two.json"]}))
+    bench = FlowBench(tmp_path, palette)
+    bench.inject("call", target="far")
+    assert bench.errors == [("call", "there is no link in node 'far' that can be called from here")]
 
 
 def test_a_call_in_a_subflow_instance_stays_in_it(flow):
