@@ -332,10 +332,13 @@ class Node:
     def is_live(self, msg: Message, max_age_s: float) -> bool:
         """Whether a message may be given to live control: measured at most `max_age_s` ago.
 
-        It is not where it is older, is marked `arretrato` (a device drains its buffer), or claims to come from more
-        than `MAX_SKEW_S` ahead. Both fields count in the message and, where that is an object, in its payload.
+        It is not where it is older, is marked `late` (by `mqtt in`) or `arretrato` (a device drains its buffer), or
+        claims to come from more than `MAX_SKEW_S` ahead. `arretrato` and `ts` count in the message and, where that is
+        an object, in its payload.
         Raises NodeError where `ts` is no number.
         """
+        if msg.get("late"):
+            return False
         payload = msg.get("payload")
         now = self.clock.now()
         for place in (msg, payload) if payload.__class__ is dict else (msg,):

@@ -375,3 +375,12 @@ def test_only_a_dynamic_node_may_be_wired_to(inputs):
     else:
         with pytest.raises(FlowError, match="takes no input"):
             FlowBench(flow)
+
+
+def test_what_is_late_is_not_for_live_control_even_when_its_payload_was_replaced(listening):
+    bench = listening(topic="a")
+    for payload in ({"arretrato": True}, {"w": 1}):
+        bench.mqtt.deliver("a", payload)
+    late, live = ({**seen.msg, "payload": 1} for seen in bench.sent)
+    assert not bench.node.is_live(late, 600)
+    assert bench.node.is_live(live, 600)
