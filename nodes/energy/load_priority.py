@@ -146,6 +146,7 @@ class LoadPriority(Node):
                 left = self.remaining(method, home)
                 if left is None or left > seconds:
                     self.restart(seconds, method, home)
+            self._act(home)
 
     def on_stop(self) -> None:
         """Count what has passed."""
@@ -227,7 +228,6 @@ class LoadPriority(Node):
         """No reading for too long: all off."""
         self._pass_time(home)
         self._live[home] = Live(self.clock.monotonic())
-        self.cancel(self.review, home)
         self._say(home, self.state[home].all_off("silent"))
 
     def _live_of(self, home: str) -> Live:
@@ -273,9 +273,7 @@ class LoadPriority(Node):
     def _act(self, home: str, tell_all: bool = False) -> None:
         """See what is to be switched now, say so, and come back when time alone can change that."""
         live, state, loads, now = self._live_of(home), self.state[home], self._loads_of(home), self.clock.now()
-        if not live.heard:
-            return
-        switched = keep_limits(state, loads, now, self._zone)
+        switched = keep_limits(state, loads, now, self._zone, may_start=live.heard)
         if len(state.loads) > len(loads):
             self._drop_gone(home, state)
         if not switched and live.net_w is not None:

@@ -24,9 +24,8 @@ Details
     Off at once, whatever the minimum on-time, when requests end, the home goes offline, the engine stops or the node is
     deleted. The minimum off-time always holds, over restarts too; the time that the engine was down counts.
 
-    A deploy switches nothing. After a start no ON is sent before a request has come; only an override needs none. A
-    request or override that is late (older than `max_age_s`, or marked `arretrato`) or was retained is
-    ignored, and the status counts it.
+    A deploy switches nothing. After a start no ON is sent before a request has come; only an override needs none.
+    What is late (older than `max_age_s`, or marked `arretrato`) or was retained is ignored; the status counts it.
 
     Feedback: a command that is not answered in `feedback_timeout_s` is sent again; after `tries` commands without the
     right answer an alert is opened ("relay-no-answer/" and the relay), and closed by the right answer. What the broker
@@ -37,8 +36,7 @@ Details
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
@@ -103,23 +101,15 @@ class RelayOut(Node):
                 )
             for what in ("topic", "feedback_topic", "presence_topic"):
                 text = getattr(self, what)
-                if not text and what != "topic":
-                    continue
-                names = set(TopicTemplate(text).names)
+                names = set(TopicTemplate(text).names) if text or what == "topic" else {"home"}
                 if "home" not in names or names - {"home", "relay"} or "+" in text or "#" in text:
                     raise ValueError(f"{what} '{text}' must name {{home}}, may name {{relay}}, and nothing else")
             return self
 
-    @dataclass(slots=True)
-    class State(RelayState):
-        """What is kept for each home."""
-
-        ignored: int = 0
-        told: dict[str, Any] = field(default_factory=dict)
-        """What was last sent on the second output."""
+    State = RelayState
 
     config: Config
-    state: KeyedState[State]
+    state: KeyedState[RelayState]
 
     EXAMPLE = Example(
         text="A request, its command, the answer.",
@@ -142,7 +132,6 @@ class RelayOut(Node):
             TopicTemplate(text) if text else None for text in (self.config.feedback_topic, self.config.presence_topic)
         )
         self._zone = ZoneInfo(str(self.services.settings.get("timezone") or "UTC"))
-        self._fresh: set[str] = set()  # homes with a request that is good now, heard since this node began
 
     def on_start(self) -> None:
         """Take up each relay where it must be by now."""
@@ -155,18 +144,21 @@ class RelayOut(Node):
                 if state.on:
                     self._send_command(home, state, False)
                 state.set(False, None)
-                state.real = None
+                state.real, state.wanted, state.fresh, state.reason = None, False, False, "waiting"
             state.topic = topic
-            state.expire(now, config.ttl_s)
+            if not state.fresh:
+                state.expire(now, config.ttl_s)
             self._hold_minimum(home, state)
             left = self.remaining(self.go_stale, home)
             if state.on if left is None else left > config.max_age_s:
                 self.restart(config.max_age_s, self.go_stale, home)
             state.offline = state.offline and self._presence is not None
-            if state.override:
-                self.restart(max(0.0, state.override_until - now), self.end_override, home)
+            if state.override_until <= now:
+                state.override = ""
+            elif state.override:
+                self.restart(state.override_until - now, self.end_override, home)
             if state.on:
-                self.restart(config.repeat_s, self.repeat, home)
+                self.restart(min(max(0.0, state.sent_at + config.repeat_s - now), config.repeat_s), self.repeat, home)
             self.decide(home)
 
     def on_stop(self) -> None:
@@ -182,9 +174,9 @@ class RelayOut(Node):
                 self._set_alarm(home, state, False)
 
     def _all_off(self, reason: str) -> None:
-        self._fresh.clear()
         for home in self.state:
             state = self.state[home]
+            state.fresh = False
             if state.on:
                 self._switch(home, state, False)
                 self.cancel(self.check, home)
@@ -208,7 +200,7 @@ class RelayOut(Node):
         relay, load = str(msg.get("relay", self.config.relay)), msg.get("load", self.config.load)
         return relay == self.config.relay and self.config.load in ("", load)
 
-    def _known(self, home: str) -> State:
+    def _known(self, home: str) -> RelayState:
         """The state of a home. Raises NodeError where no topic can be made of its name."""
         topic = self._topic.format(home=home, relay=self.config.relay)
         state = self.state[home]
@@ -231,11 +223,17 @@ class RelayOut(Node):
         state = self._known(home)
         state.wanted, state.reason = wanted, str(msg.get("reason") or "requested")
         state.load = str(msg.get("load") or self.config.load)
-        if len(self._fresh) > self.max_keys:
-            self._fresh = {known for known in self._fresh if known in self.state}
-        self._fresh.add(home)
         self.restart(self.config.max_age_s, self.go_stale, home)
+        self._renew(home, state)
+        state.fresh = True
         self.decide(home)
+
+    def _renew(self, home: str, state: RelayState) -> None:
+        """Where nobody had asked since the start: what the relay was told before may have run out, or be about to."""
+        if state.on and not state.fresh:
+            state.expire(self.clock.now(), self.config.ttl_s)
+            self._hold_minimum(home, state)
+            self.restart(0, self.repeat, home)
 
     def _hear_override(self, msg: Message) -> None:
         home, override = self.key(msg), str(msg["override"]).lower()
@@ -253,6 +251,7 @@ class RelayOut(Node):
             raise NodeError(str(error)) from None
         state.override, state.override_until, state.override_by = override, end, str(msg.get("by") or "")
         self.restart(end - now, self.end_override, home)
+        self._renew(home, state)
         self.decide(home)
 
     def _hear_feedback(self, home: str, msg: Message) -> None:
@@ -260,11 +259,10 @@ class RelayOut(Node):
         said = payload.get("stato") if isinstance(payload, dict) else payload
         if said != "ON" and said != "OFF":
             raise NodeError(f'a relay reports {payload!r:.60}; expected {{"stato": "ON"}} or {{"stato": "OFF"}}')
-        if home not in self.state:
-            return  # never commanded from here
-        state = self.state[home]
-        if msg.get("retain") and state.real is not None:
+        state = self.state.peek(home)
+        if state is None or (msg.get("retain") and state.real is not None):
             return
+        state = self.state[home]  # it changes
         state.real = said == "ON"
         if state.real == state.on:
             state.confirmed, state.tries = True, 0
@@ -288,7 +286,7 @@ class RelayOut(Node):
     def decide(self, home: str) -> None:
         """Switch where that is wished and allowed, and tell how it stands."""
         state = self.state[home]
-        wish = state.wish(home in self._fresh, self.remaining(self.go_stale, home) is not None)
+        wish = state.wish(self.remaining(self.go_stale, home) is not None)
         reason, until = wish.reason, wish.until
         if wish.on != state.on:
             left = self.remaining(self.end_minimum, home)
@@ -298,7 +296,7 @@ class RelayOut(Node):
                 reason, until = "minimum-on" if state.on else "minimum-off", self.clock.now() + left
         self._show(home, state, reason, until)
 
-    def _switch(self, home: str, state: State, on: bool) -> None:
+    def _switch(self, home: str, state: RelayState, on: bool) -> None:
         # Timers first: the answer to the command may come before it returns.
         state.set(on, self.clock.now())
         self._hold_minimum(home, state)
@@ -310,14 +308,14 @@ class RelayOut(Node):
             self.restart(self.config.feedback_timeout_s, self.check, home)
         self._send_command(home, state, on)
 
-    def _hold_minimum(self, home: str, state: State) -> None:
+    def _hold_minimum(self, home: str, state: RelayState) -> None:
         left = state.minimum_left_s(self.clock.now(), self.config.min_on_s, self.config.min_off_s)
         if left > 0:
             self.restart(left, self.end_minimum, home)
         else:
             self.cancel(self.end_minimum, home)
 
-    def _fall_off(self, home: str, state: State) -> None:
+    def _fall_off(self, home: str, state: RelayState) -> None:
         """It went off untold. It rests at least as long as an answer may take, or the two would chase each other."""
         self.warn(f"relay {self.config.relay} of {home} went off without being told")
         state.set(False, self.clock.now())
@@ -325,7 +323,7 @@ class RelayOut(Node):
         self.cancel(self.repeat, home)
         self.restart(max(self.config.min_off_s, self.config.feedback_timeout_s), self.end_minimum, home)
 
-    def _send_command(self, home: str, state: State, on: bool) -> None:
+    def _send_command(self, home: str, state: RelayState, on: bool) -> None:
         if on:
             state.sent_at = self.clock.now()
         payload = {"stato": "ON", "ttl_s": self.config.ttl_s} if on else {"stato": "OFF"}
@@ -334,7 +332,7 @@ class RelayOut(Node):
 
     def go_stale(self, home: str) -> None:
         """Nobody has asked for too long."""
-        self._fresh.discard(home)
+        self.state[home].fresh = False
         self.decide(home)
 
     def end_minimum(self, home: str) -> None:
@@ -351,7 +349,7 @@ class RelayOut(Node):
         """Renew the TTL."""
         state = self.state[home]
         self.after(self.config.repeat_s, self.repeat, home)
-        if state.may_be_told_on(home in self._fresh):
+        if state.may_be_told_on:
             self._send_command(home, state, True)
 
     def check(self, home: str) -> None:
@@ -359,7 +357,7 @@ class RelayOut(Node):
         state = self.state[home]
         if state.real == state.on:
             state.confirmed, state.tries = True, 0
-        elif state.offline or (state.on and not state.may_be_told_on(home in self._fresh)):
+        elif state.offline or (state.on and not state.may_be_told_on):
             self.restart(self.config.repeat_s, self.check, home)
         elif state.tries < self.config.tries:
             state.tries += 1
@@ -372,7 +370,7 @@ class RelayOut(Node):
             self._set_alarm(home, state, True)
             self.decide(home)
 
-    def _set_alarm(self, home: str, state: State, alarm: bool) -> None:
+    def _set_alarm(self, home: str, state: RelayState, alarm: bool) -> None:
         """Open or close the alert. What cannot be written is tried again at the next check or answer."""
         alerts, code, now = self.services.alerts, f"relay-no-answer/{self.config.relay}", self.clock.now()
         state.alarm = state.alarm or alarm
@@ -387,10 +385,8 @@ class RelayOut(Node):
         else:
             state.alarm = alarm
 
-    def _show(self, home: str, state: State, reason: str, until: float | None) -> None:
+    def _show(self, home: str, state: RelayState, reason: str, until: float | None) -> None:
         text = state.describe(reason, until, self.clock.now(), self._zone)
-        if state.ignored:
-            text += f"; {state.ignored} late messages ignored"
         waits = reason in ("minimum-on", "minimum-off")
         self.status(text, "red" if state.alarm else "yellow" if waits else "green" if state.on else "grey", key=home)
         report = state.report(reason, until, self._feedback is not None)

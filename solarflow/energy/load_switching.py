@@ -102,8 +102,11 @@ def pass_time(home: HomeLoads, duration_s: float, now: float, zone: ZoneInfo) ->
                 load.left_s = max(0.0, load.left_s - duration_s)
 
 
-def keep_limits(home: HomeLoads, loads: Sequence[Load], now: float, zone: ZoneInfo) -> list[str]:
-    """Switch what follows from the clock: ends of hours, maxima and runs; guarantees; runs that were interrupted."""
+def keep_limits(home: HomeLoads, loads: Sequence[Load], now: float, zone: ZoneInfo, may_start: bool) -> list[str]:
+    """Switch what follows from the clock: ends of hours, maxima and runs; guarantees; runs that were interrupted.
+
+    Without `may_start` only off.
+    """
     switched = []
     for load in loads:
         state = home.of(load)
@@ -115,6 +118,8 @@ def keep_limits(home: HomeLoads, loads: Sequence[Load], now: float, zone: ZoneIn
                 switched.append(home.switch(load.name, False, "hours"))
             elif load.max_per_day_s is not None and state.ran_s >= load.max_per_day_s - TOLERANCE_S:
                 switched.append(home.switch(load.name, False, "max-per-day"))
+        elif not may_start:
+            continue
         elif state.left_s > TOLERANCE_S:
             switched.append(home.switch(load.name, True, "completion"))
         elif _must_run(load, state, home.day, now, zone):

@@ -5,9 +5,11 @@ Moments are UTC seconds since 1970, durations seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
+
+from pydantic import Field
 
 from solarflow.energy.local_time import local_clock, parse_moment
 
@@ -46,28 +48,32 @@ class RelayState:
     """Commands without the right answer."""
     alarm: bool = False
     offline: bool = False
+    fresh: Annotated[bool, Field(exclude=True)] = False
+    """Whether the last request came in this run of the engine; not kept over a restart."""
     override: str = ""
     override_until: float = 0.0
     override_by: str = ""
+    ignored: int = 0
+    """Messages that came too late."""
+    told: dict[str, Any] = field(default_factory=dict)
+    """The last `report`."""
 
-    def wish(self, fresh: bool, good: bool) -> Wish:
-        """What should be, minimum times left aside.
-
-        `good`: the last request is not too old; `fresh`: it also came since the node began.
-        """
+    def wish(self, good: bool) -> Wish:
+        """What should be, minimum times left aside; `good`: the last request is not too old."""
         if self.offline:
             return Wish(False, "offline")
         if self.override:
             return Wish(self.override == "on", "override", self.override_until)
         if not good:
             return Wish(False, self.reason if self.reason == "waiting" else "stale")
-        if self.wanted and not fresh:
+        if self.wanted and not self.fresh:
             return Wish(self.on, "waiting")
         return Wish(self.wanted, self.reason)
 
-    def may_be_told_on(self, fresh: bool) -> bool:
+    @property
+    def may_be_told_on(self) -> bool:
         """Whether ON may be sent again: an ON that nobody has asked for since the start is not repeated."""
-        return self.on and (fresh or self.override == "on")
+        return self.on and (self.fresh or self.override == "on")
 
     def set(self, on: bool, at: float | None) -> None:
         """It is told to go on or off, or went off by itself; None: it is not known when."""
@@ -101,6 +107,8 @@ class RelayState:
             text += f" by {self.override_by}"
         if until is not None:
             text += f" until {local_clock(until, now, zone)}"
+        if self.ignored:
+            text += f"; {self.ignored} late messages ignored"
         return f"does not answer; told {text}" if self.alarm else text
 
 

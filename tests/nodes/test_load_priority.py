@@ -517,12 +517,19 @@ def test_silence_after_a_restart_still_puts_everything_off(make):
     assert switched(home)[-1] == (5120, "boiler", False, "silent")
 
 
-def test_outside_its_hours_a_load_is_not_asked_for_again_after_a_restart(make):
+def test_hours_that_ended_while_the_engine_was_down_have_ended(make):
     home = make({**BOILER, "hold_s": 0, "allowed_hours": ["09:00-10:00"]})
     read(home, 2000)
     home.restart(down_s=7200)
-    read(home, 2000)
     assert home.sent[1:] == [at(7200, payload=False, reason="hours")]
+
+
+def test_hours_end_also_before_the_first_reading_after_a_restart(make):
+    home = make({**BOILER, "hold_s": 0, "allowed_hours": ["09:00-10:00"]})
+    read(home, 2000, 3500)
+    home.restart(down_s=10)
+    home.advance_to(4000)
+    assert switched(home)[1:] == [(3600, "boiler", False, "hours")]
 
 
 def test_a_deploy_puts_off_the_loads_that_are_gone_and_no_other(make):
