@@ -26,7 +26,7 @@ from solarflow.graph import check_project
 from solarflow.http_routes import HttpRoutes
 from solarflow.live import LiveEngine
 from solarflow.live_mqtt import LiveMqtt
-from solarflow.manifest import load_project
+from solarflow.manifest import Settings, load_project
 from solarflow.mqtt import BrokerOptions
 from solarflow.plan import Plan
 from solarflow.registry import Registry, load_registry
@@ -125,7 +125,7 @@ class Instance:
     async def _open(self) -> None:
         plan = self._plan
         assert plan is not None  # noqa: S101 - made by start
-        folder = DataFolder(self.options.data, raw_days=float(plan.settings.get("raw_days", 30)))
+        folder = DataFolder(self.options.data, raw_days=Settings.model_validate(dict(plan.settings)).raw_days)
         self.folder = folder
         self.token = _access_token(self.options.data / TOKEN_FILE)
         if self.options.broker == EMBEDDED:
@@ -158,7 +158,7 @@ class Instance:
 
     def _apply(self, plan: Plan, mode: DeployMode) -> Deployment:
         self.services.settings = plan.settings
-        self.engine.limits = Limits(max_hops=int(plan.settings.get("max_hops", 1000)))
+        self.engine.limits = Limits(max_hops=Settings.model_validate(dict(plan.settings)).max_hops)
         result = self.engine.deploy(plan, mode)
         self._plan = plan
         self.deployed_at = self.clock.now()

@@ -37,10 +37,10 @@ class Settings(NodeConfig):
     """Whether nodes with code of their own (`python`) may run."""
     timezone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
     """The time zone of tariffs, schedules and pages, by its IANA name."""
-    raw_days: Annotated[StrictInt, Field(ge=1, le=36_500)] = 400
+    raw_days: Annotated[StrictInt, Field(ge=1, le=36_500)] = 60
     """How many days single readings are kept; hourly figures are kept for ever."""
-    max_hops: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 10_000
-    """How many nodes a message may pass before it is taken for one that goes round and round."""
+    max_hops: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 1_000
+    """How often a message may go round a circle before it is taken for one that never ends."""
 
 
 def load_project(path: Path, registry: Registry, environ: Mapping[str, str] = os.environ) -> Project:

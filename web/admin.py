@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request
@@ -66,14 +67,4 @@ def blueprint(instance: Instance) -> Blueprint:
 
 
 def _pending(folder: DataFolder) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": home.id,
-            "first_seen": home.first_seen,
-            "last_seen": home.last_seen,
-            "last_topic": home.last_topic,
-            "last_payload": home.last_payload,
-            "count": home.count,
-        }
-        for home in folder.homes.pending()
-    ]
+    return [asdict(home) for home in folder.homes.pending()]

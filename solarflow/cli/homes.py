@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,9 @@ def _either(data: Path, ask: Callable[[RunningInstance], Any], do: Callable[[Dat
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_homes(data: Path, as_json: bool) -> None:
     """List the homes, and those that wait for approval."""
-    with DataFolder.read_only(data) as reader:
-        registered = json.loads(reader.homes.export_json())
-        pending = reader.homes.pending()
+    registered, pending = _known(data)
     if as_json:
-        waiting = [{"id": home.id, "count": home.count, "last_topic": home.last_topic} for home in pending]
-        click.echo(json.dumps({"homes": registered, "pending": waiting}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({"homes": registered, "pending": pending}, indent=2, ensure_ascii=False))
         return
     for home in registered:
         peak = f"{home['peak_power_wp']:g} Wp" if home.get("peak_power_wp") else "no panels known"
@@ -55,7 +53,18 @@ def list_homes(data: Path, as_json: bool) -> None:
     if not registered:
         click.echo("no homes yet; `solarflow homes import FILE`, or approve one that publishes")
     for home in pending:
-        click.echo(f"{home.id:<20} waits for approval: {home.count} readings, last on {home.last_topic}")
+        text = f"waits for approval: {home['count']} readings, last on {home['last_topic']}"
+        click.echo(f"{home['id']:<20} {text}")
+
+
+def _known(data: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The registered homes and those that wait; a running instance knows who has just been heard."""
+    running = RunningInstance.find(data)
+    if running is not None:
+        answer = running.ask("GET", "/api/admin/homes")
+        return answer["homes"], answer["pending"]
+    with DataFolder.read_only(data) as reader:
+        return json.loads(reader.homes.export_json()), [asdict(home) for home in reader.homes.pending()]
 
 
 @homes.command("export", epilog="Example: solarflow homes export > homes.json")
