@@ -64,7 +64,7 @@ class OfflineConnection:
         if not self.connected:
             if queue:
                 self.waiting.append(message)
-            return False
+            return queue
         self.service.record(message)
         return True
 

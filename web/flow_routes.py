@@ -5,8 +5,21 @@ from __future__ import annotations
 from flask import Flask, Response, abort, request
 
 from solarflow.instance import Instance
+from solarflow.web.access import COOKIE
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def _headers() -> dict[str, str]:
+    """The request's headers without what opens this installation: a flow may show them to anybody."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    headers.pop("authorization", None)
+    cookies = [f"{name}={value}" for name, value in request.cookies.items() if name != COOKIE]
+    if cookies:
+        headers["cookie"] = "; ".join(cookies)
+    else:
+        headers.pop("cookie", None)
+    return headers
 
 
 def install(app: Flask, instance: Instance) -> None:
@@ -20,7 +33,7 @@ def install(app: Flask, instance: Instance) -> None:
             request.method,
             url,
             request.args.to_dict(),
-            {name.lower(): value for name, value in request.headers.items()},
+            _headers(),
             request.get_data(),
         )
         if answer is None:
