@@ -210,7 +210,9 @@ class LoadPriority(Node):
         for load in named or [load for load in loads if str(load.relay) == str(msg.get("relay"))]:
             self._pass_time(home)
             said = msg["payload"]["stato"]
-            self.state[home].of(load).real = said == "ON" if said in ("ON", "OFF") else None
+            # Power is not kept for a relay that does not answer.
+            knows = said in ("ON", "OFF") and not msg["payload"].get("allarme")
+            self.state[home].of(load).real = said == "ON" if knows else None
             self._act(home)
 
     def review(self, home: str) -> None:

@@ -73,7 +73,7 @@ def play(relay, trace):
     return asked, overridden, down
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(trace=TRACE)
 def test_a_relay_keeps_its_minimum_times_and_is_never_on_unasked(trace):
     relay = NodeBench(
@@ -142,7 +142,7 @@ def endings(home, load):
     return [now["reason"] for before, now in pairwise(said) if before["payload"] and not now["payload"]]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(trace=SURPLUSES)
 def test_loads_keep_to_their_hours_their_maximum_and_their_runs(trace):
     home = NodeBench(REGISTRY["load-priority"], PRIORITY)
@@ -168,7 +168,7 @@ def test_loads_keep_to_their_hours_their_maximum_and_their_runs(trace):
     assert not any(load.on for load in home.node.state.peek(HOME).loads.values())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(trace=SURPLUSES)
 def test_loads_are_switched_after_the_surplus_one_at_a_time(trace):
     home = NodeBench(REGISTRY["load-priority"], PRIORITY)
@@ -184,7 +184,7 @@ def test_loads_are_switched_after_the_surplus_one_at_a_time(trace):
         last[seen.msg["load"]] = seen.msg["payload"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     trace=st.lists(st.tuples(st.integers(1, 200), st.integers(-500, 2000)), max_size=60),
     dip_s=st.sampled_from([0, 30]),
