@@ -10,10 +10,11 @@ from solarflow.web.access import COOKIE
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def _headers() -> dict[str, str]:
+def _headers(token: str) -> dict[str, str]:
     """The request's headers without what opens this installation: a flow may show them to anybody."""
     headers = {name.lower(): value for name, value in request.headers.items()}
-    headers.pop("authorization", None)
+    if token and token in headers.get("authorization", ""):
+        del headers["authorization"]
     cookies = [f"{name}={value}" for name, value in request.cookies.items() if name != COOKIE]
     if cookies:
         headers["cookie"] = "; ".join(cookies)
@@ -33,7 +34,7 @@ def install(app: Flask, instance: Instance) -> None:
             request.method,
             url,
             request.args.to_dict(),
-            _headers(),
+            _headers(instance.token),
             request.get_data(),
         )
         if answer is None:
