@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -123,16 +124,23 @@ def _help_lines(node_type: type[Node], markdown: bool) -> list[str]:
     lines = help_text(node_type).splitlines()
     if not markdown:
         return lines
-    # A word alone at the margin, with indented text below it, is a heading in these pages.
-    shown = []
+    shown: list[str] = []
+    section = ""
     for number, line in enumerate(lines):
         follows = lines[number + 1] if number + 1 < len(lines) else ""
-        heading = bool(line) and not line.startswith(" ") and follows.startswith("    ")
-        if heading:
-            shown += [f"## {line}", ""]
+        # A word alone at the margin, with indented text below it, is a heading in these pages.
+        if line and not line.startswith(" ") and follows.startswith("    "):
+            section = line
+            shown += ["", f"## {line}", ""] if shown and shown[-1] else [f"## {line}", ""]
+        elif section in ("Inputs", "Outputs") and _ITEM.match(line):
+            shown.append(f"- {line.strip()}")
         else:
             shown.append(line[4:] if line.startswith("    ") else line)
     return shown
+
+
+_ITEM = re.compile(r"    [\w., -]+(?:\([^)]*\))?: ")
+"""What begins the description of one property in the Inputs and Outputs of a help page."""
 
 
 def _cell(text: str) -> str:
