@@ -10,8 +10,10 @@ from typing import Any
 from solarflow.errors import SolarFlowError
 from solarflow.host import Status
 from solarflow.instance import Instance
+from solarflow.store.homes import PendingHome
 
 LAST_VALUES = ("production_w", "consumption_w")
+WAITING_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,12 @@ class Snapshot:
     broker: dict[str, Any] | None
     store: dict[str, Any]
     totals: dict[str, float] = field(default_factory=dict)
+    waiting: list[PendingHome] = field(default_factory=list)
+    """The homes heard last of those that wait for approval, at most `WAITING_SHOWN`; `pending` counts all."""
+    timezone: str = "UTC"
+    """Of the project: pages show local time."""
+    files: list[str] = field(default_factory=list)
+    """The flow files of the project, running or not."""
 
     @property
     def problems(self) -> list[str]:
@@ -131,6 +139,7 @@ class Snapshots:
         in_flows = {node.id for flow in flows for node in flow.nodes}
         telemetry = folder.telemetry
         homes = [self._home(home) for home in folder.homes.all()]
+        pending = folder.homes.pending()
         return Snapshot(
             now=instance.clock.now(),
             uptime_s=time.time() - instance.started_at,
@@ -140,7 +149,7 @@ class Snapshots:
             flows=flows,
             shared=[self._node(i) for i in engine.cells if i not in in_flows],
             homes=homes,
-            pending=len(folder.homes.pending()),
+            pending=len(pending),
             alerts=list(folder.alerts.open_alerts()),
             connections=[
                 {
@@ -171,6 +180,9 @@ class Snapshots:
                 "taps": float(sum(len(wire.taps) for wire in engine.wires.values())),
                 "offloaded": float(engine.offloaded),
             },
+            waiting=pending[:WAITING_SHOWN],
+            timezone=str(instance.services.settings.get("timezone") or "UTC"),
+            files=[file.file for file in instance.project.files] if instance.project is not None else [],
         )
 
     def _node(self, node_id: str) -> NodeFigures:

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from solarflow.errors import ConnectionLostError, FlowError, OverloadedError, SolarFlowError
 from solarflow.instance import Instance
-from solarflow.web import access, admin, flow_routes, health, overview
+from solarflow.web import access, admin, flow_routes, health, i18n, overview
 from solarflow.web.streams import Streams
 
 MAX_BODY_BYTES = 5_000_000
@@ -21,6 +21,7 @@ def create_app(instance: Instance, streams: Streams, *, pages: bool = True, host
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     access.install(app, instance, host)
+    i18n.install(app)
     app.register_blueprint(health.blueprint(instance, streams))
     app.register_blueprint(admin.blueprint(instance))
     if pages:

@@ -29,7 +29,10 @@ class Streams:
         self._ended.set()
 
     def response(self, event: str, make: Callable[[], str], every_s: float = EVERY_S) -> Response:
-        """A stream that sends `make()` as `event` when it has changed, and a comment as a sign of life when not."""
+        """A stream that sends `make()` as `event` when it has changed, and a comment as a sign of life when not.
+
+        `make` is called every `every_s` seconds; an empty text is nothing new.
+        """
         with self._lock:
             if self._open >= MAX_STREAMS or self._ended.is_set():
                 # htmx's extension tries again by itself.
@@ -37,23 +40,26 @@ class Streams:
             self._open += 1
 
         def produce() -> Iterator[str]:
-            last = None
-            try:
-                while not self._ended.is_set():
-                    text = make()
-                    if text != last:
-                        last = text
-                        yield event_text(event, text)
-                    else:
-                        yield ": alive\n\n"
-                    self._ended.wait(every_s)
-            finally:
-                with self._lock:
-                    self._open -= 1
+            last = ""
+            while not self._ended.is_set():
+                text = make()
+                if text and text != last:
+                    last = text
+                    yield event_text(event, text)
+                else:
+                    yield ": alive\n\n"
+                self._ended.wait(every_s)
 
-        return Response(
+        def leave() -> None:
+            with self._lock:
+                self._open -= 1
+
+        response = Response(
             produce(), mimetype="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
         )
+        # Not in a `finally` of `produce`: an answer to HEAD, or to one who left at once, is closed without being begun.
+        response.call_on_close(leave)
+        return response
 
 
 def event_text(event: str, text: str) -> str:
