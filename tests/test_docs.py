@@ -9,7 +9,7 @@ from solarflow.helppages import page, summary
 from solarflow.registry import load_registry
 
 ROOT = Path(__file__).parent.parent
-DOCS = sorted((ROOT / "docs").rglob("*.md")) + [ROOT / "README.md"]
+DOCS = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
 TYPES = list(load_registry())
 
 
