@@ -16,7 +16,7 @@ from solarflow.registry import load_registry
 @click.option("--check", is_flag=True, help="Change nothing; exit code 1 where a file would change.")
 @click.pass_context
 def fmt(ctx: click.Context, paths: tuple[Path, ...], check: bool) -> None:
-    """Write flow files and flows.json in their canonical text: one meaning, one text, so that a diff shows only changes.
+    """Write flow files and flows.json in their canonical text, so that a diff shows nothing but changes.
 
     Default: the project in this folder. The meaning stays; the earlier text is kept in .versions. A file that cannot
     be read is told and not touched (exit code 1).
