@@ -156,6 +156,53 @@ async def relay(port: int, seconds: float) -> dict[str, Any]:
     return {**summary(latencies), "unanswered": len(sent)}
 
 
+async def homes(port: int, seconds: float, count: int = 1000) -> dict[str, Any]:
+    """A thousand homes, each a message a second: production and balance in turn; every tenth changes its surplus."""
+    connection = await _connected(port)
+    waiting: dict[str, tuple[float, bytes]] = {}
+    latencies: list[float] = []
+
+    def on_messages(messages: list[Any]) -> None:
+        now = time.perf_counter()
+        for message in messages:
+            home = message.topic.split("/")[1]
+            expected = waiting.get(home)
+            if expected is not None and expected[1] in message.payload:
+                latencies.append(now - expected[0])
+                del waiting[home]
+
+    connection.subscribe("comunita/+/rele/1/set", 0, on_messages)
+    await asyncio.sleep(1)
+    names = [f"bench_{number}" for number in range(count)]
+    on = [False] * count
+    published = {"produzione": 0, "bilancio": 0}
+    begun = time.perf_counter()
+    steps = int(seconds * 100)
+    for step in range(steps):
+        for number in range(step % 100, count, 100):  # a hundredth of the homes each hundredth of a second
+            second = step // 100
+            if second % 2:
+                connection.publish(f"comunita/{names[number]}/produzione", b'{"potenza_w": 2000}')
+                published["produzione"] += 1
+                continue
+            if (number + second // 2) % 10 == 0:
+                on[number] = not on[number]
+                waiting[names[number]] = (time.perf_counter(), b"ON" if on[number] else b"OFF")
+            reading = (
+                b'{"produzione_w": 5000, "consumo_w": 200}' if on[number] else b'{"produzione_w": 0, "consumo_w": 200}'
+            )
+            connection.publish(f"comunita/{names[number]}/bilancio", reading)
+            published["bilancio"] += 1
+        await asyncio.sleep(max(0.0, begun + (step + 1) / 100 - time.perf_counter()))
+    await asyncio.sleep(1)
+    elapsed = time.perf_counter() - begun - 1
+    await connection.stop()
+    rate = round(sum(published.values()) / elapsed)
+    return {**summary(latencies), "unanswered": len(waiting), "published": published, "messages_per_second": rate}
+
+
 if __name__ == "__main__":
     mode, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    json.dump(asyncio.run({"ping": ping, "flood": flood, "relay": relay}[mode](port, seconds)), sys.stdout)
+    json.dump(
+        asyncio.run({"ping": ping, "flood": flood, "relay": relay, "homes": homes}[mode](port, seconds)), sys.stdout
+    )

@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from solarflow.manifest import load_project
 from solarflow.node import Node
 from solarflow.registry import Registry, load_registry
 
-MEASUREMENTS = ("chain", "mixed", "mqtt", "relay")
+MEASUREMENTS = ("chain", "mixed", "mqtt", "relay", "homes", "start")
 
 
 class _Sink(Node):
@@ -162,7 +163,7 @@ def _load(instance: Instance, mode: str, seconds: float) -> dict[str, Any]:
     if ran.returncode:
         raise UsageError(f"the load generator failed: {ran.stderr.strip()[-500:]}")
     result: dict[str, Any] = json.loads(ran.stdout)
-    if result.get("received") and mode != "relay":
+    if result.get("received") and mode in ("ping", "flood"):
         result["engine_cpu_us_per_message"] = round((time.process_time() - begun) / result["received"] * 1e6, 2)
     return result
 
@@ -176,30 +177,93 @@ def measure_mqtt(folder: Path, seconds: float) -> Iterator[dict[str, Any]]:
         yield {"name": "mqtt saturated", "broker": name, **_load(instance, "flood", seconds)}
 
 
-def measure_relay(folder: Path, seconds: float) -> dict[str, Any]:
-    """From a reading with surplus to the relay's command, through the shipped flow with its holds at zero."""
+def _shipped_without_holds(folder: Path) -> Path:
+    """The shipped project with every hold and minimum time at zero, so that what is left is the engine's own time."""
     import solarflow
 
     shipped = Path(solarflow.__file__).parent
     project = folder / "project"
+    if project.exists():
+        return project
     shutil.copytree(shipped / "flows", project / "flows")
     shutil.copy(shipped / "flows.json", project / "flows.json")
     path = project / "flows" / "self-consumption.json"
     nodes = json.loads(path.read_text())
     for node in nodes:
-        for load in node.get("loads", []) if node.get("type") == "load-priority" else []:
-            load["hold_s"] = 0
+        if node["type"] == "load-priority":
+            node["settle_s"] = 0
+            node["loads"] = [
+                {**load, "hold_s": 0, "release_s": 0} for load in node["loads"] if load["name"] == "boiler"
+            ]
+        elif node["type"] == "relay-out":
+            node.update(min_on_s=0, min_off_s=0, feedback_topic="")
     path.write_text(json.dumps(nodes))
-    with _broker() as (name, url), _running(project, url, folder / "relay-data") as instance:
-        from solarflow.store.homes import Home
+    return project
 
-        homes = instance.folder
-        if homes is None:
+
+def _register(instance: Instance, count: int) -> None:
+    from solarflow.store.homes import Home
+
+    def save() -> None:
+        if instance.folder is None:
             raise UsageError("the data folder is not open")
-        for number in range(200):
-            home = Home(id=f"bench_{number}", peak_power_wp=4000)
-            instance.call(lambda home=home: homes.homes.save(home))  # type: ignore[misc]  # bound now
+        for number in range(count):
+            instance.folder.homes.save(Home(id=f"bench_{number}", peak_power_wp=4000))
+
+    instance.call(save, 60)
+
+
+def measure_relay(folder: Path, seconds: float) -> dict[str, Any]:
+    """From a reading with surplus to the relay's command, through the shipped flow with its holds at zero."""
+    with _broker() as (name, url), _running(_shipped_without_holds(folder), url, folder / "relay-data") as instance:
+        _register(instance, 200)
         return {"name": "reading to relay command", "broker": name, **_load(instance, "relay", seconds)}
+
+
+def measure_homes(folder: Path, seconds: float) -> dict[str, Any]:
+    """A thousand homes at a message a second each, through all shipped features."""
+    with _broker() as (name, url), _running(_shipped_without_holds(folder), url, folder / "homes-data") as instance:
+        _register(instance, 1000)
+        cpu, begun = time.process_time(), time.monotonic()
+        seen = _load(instance, "homes", max(seconds, 20))
+        share = (time.process_time() - cpu) / (time.monotonic() - begun)
+        cells = instance.engine.cells
+        got = {kind: cells[f"ingest-{kind}"].sent for kind in ("produzione", "bilancio")}
+        lost = sum(seen["published"].values()) - sum(got.values())
+        return {"name": "1000 homes, a message a second", "broker": name, **seen, "lost": lost,
+                "cpu_share_of_one_core": round(share, 3), "resident_mb": _resident_mb()}  # fmt: skip
+
+
+def _resident_mb() -> float | None:
+    """Resident memory of this process, where the system tells."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((round(int(line.split()[1]) / 1024, 1) for line in lines if line.startswith("VmRSS")), None)
+
+
+def measure_start(folder: Path) -> dict[str, Any]:
+    """From the command to running flows that answer, and what that takes of memory."""
+    import solarflow
+
+    command = [sys.executable, "-m", "solarflow.cli", "run", str(Path(solarflow.__file__).parent),
+               "--port", "0", "--broker-port", "0", "--data", str(folder / "start-data")]  # fmt: skip
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
+    try:
+        for line in process.stdout or ():
+            if "Ctrl-C" in line:
+                break
+        took = time.perf_counter() - begun
+        status = Path(f"/proc/{process.pid}/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        resident = next((int(text.split()[1]) / 1024 for text in lines if text.startswith("VmRSS")), None)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(10)
+    return {"name": "start of the three features", "seconds": round(took, 2),
+            "resident_mb": None if resident is None else round(resident, 1)}  # fmt: skip
 
 
 @click.command(epilog="Example: solarflow bench --only chain --only mqtt")
@@ -230,3 +294,7 @@ def bench(only: tuple[str, ...], messages: int, seconds: float) -> None:
                 tell(line)
         if "relay" in chosen:
             tell(measure_relay(Path(folder), seconds))
+        if "homes" in chosen:
+            tell(measure_homes(Path(folder), seconds))
+        if "start" in chosen:
+            tell(measure_start(Path(folder)))

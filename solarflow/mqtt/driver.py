@@ -6,6 +6,7 @@ Only the blocking part of connecting (name, TCP, TLS) runs in a thread; paho's c
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 import uuid
@@ -100,6 +101,9 @@ class Driver:
         if sock is None:
             return False
         self._attached = True
+        # Without it a command waits for the broker's delayed acknowledgement of the packet before, up to 40 ms.
+        if isinstance(sock, socket.socket):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop.add_reader(sock.fileno(), self._read)
         self._write()
         return True
