@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
 import click
 
+from solarflow import __version__
 from solarflow.cli.common import START_TIME, check_project_path, clock_of, data_folder, project_argument, wait_for_end
 from solarflow.errors import FlowError, SolarFlowError, describe
 from solarflow.instance import EMBEDDED, Instance, Options
+from solarflow.logfile import keep_log
 from solarflow.web.server import WebServer
 
 log = logging.getLogger("solarflow")
@@ -55,23 +59,33 @@ def serve(
     """
     web = WebServer(instance, host, port, pages=pages)
     web.bind()
-    try:
-        instance.start()
+    with keep_log() as begin_log:
         try:
-            web.start()
-            _announce(instance, web, pages)
-            watcher = Watcher(instance) if watch else None
-            with beside if beside is not None else nullcontext():
-                wait_for_end(watcher.look if watcher is not None else lambda: None)
-                click.echo("stopping …")
+            instance.start()
+            note = begin_log(instance.options.data)
+            try:
+                web.start()
+                _announce(instance, web, pages, note)
+                watcher = Watcher(instance) if watch else None
+                with beside if beside is not None else nullcontext():
+                    wait_for_end(lambda: _look_after(instance, watcher))
+                    click.echo("stopping …")
+                    note("stopping")
+            finally:
+                web.stop_streams()
+                instance.stop()
         finally:
-            web.stop_streams()
-            instance.stop()
-    finally:
-        web.stop()
+            web.stop()
 
 
-def _announce(instance: Instance, web: WebServer, pages: bool) -> None:
+def _look_after(instance: Instance, watcher: Watcher | None) -> None:
+    """Each second. Raises where the engine has ended by itself: whoever started this process can start it again."""
+    instance.live.check_alive()
+    if watcher is not None:
+        watcher.look()
+
+
+def _announce(instance: Instance, web: WebServer, pages: bool, note: Callable[[str], None]) -> None:
     for problem in instance.problems:
         click.echo(str(problem))
     if instance.folder is not None:
@@ -80,6 +94,7 @@ def _announce(instance: Instance, web: WebServer, pages: bool) -> None:
     broker = instance.broker_options.address if instance.broker_options is not None else "none"
     own = " (its own)" if instance.broker is not None else ""
     click.echo(f"{flows} flows run; broker {broker}{own}; data in {instance.options.data}")
+    note(f"started: solarflow {__version__}, process {os.getpid()}, {flows} flows, broker {broker}{own}, {web.url}")
     click.echo(f"{'pages' if pages else 'health'} at {web.url}{'' if pages else '/health'}   (Ctrl-C ends)")
     if not web.local_only:
         click.echo(f"from other machines, once for each browser: {web.url}/?token={instance.token}")
