@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -195,10 +196,11 @@ def _bind(host: str, port: int) -> socket.socket:
         family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         return socket.create_server(address[:2], family=family, backlog=128)
     except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise UsageError(
             f"the embedded broker cannot listen on {host} port {port}: {reason}. Another broker may be running there: "
-            "stop it, choose another port, or point SolarFlow to it with --broker mqtt://..."
+            "stop it, choose another port with --broker-port (0 takes a free one), or point SolarFlow to it with "
+            "--broker mqtt://..."
         ) from error
 
 
