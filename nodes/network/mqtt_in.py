@@ -46,7 +46,7 @@ from solarflow.errors import NodeError
 from solarflow.mqtt.topics import TopicTemplate
 from solarflow.node import MAX_SKEW_S, BrokerRef, Example, KeyedState, Message, Node, NodeRedConfig, Setup, at
 from solarflow.nodes.network.mqtt_broker import MqttBroker, Wanted, broker_of
-from solarflow.services import Cancel, Incoming
+from solarflow.services import Cancel, Incoming, ReadyMessage
 from solarflow.strict_json import RefusedJsonError, read_json
 from solarflow.units import Seconds
 
@@ -251,13 +251,16 @@ class MqttIn(Node):
         homes = self.services.homes if approved_only else None
         max_depth, late_after_s = config.max_depth, config.late_after_s
         refuse, quarantine, heal = self._refuse, self._quarantine, self._heal
+        takes_objects = datatype in ("json", "auto-detect") and max_bytes >= 65536
 
         def receive(batch: list[Incoming]) -> None:
             now, send = clock.now(), self.send  # which a deploy may replace
             for incoming in batch:
-                topic, raw, retain = incoming.topic, incoming.payload, incoming.retain
+                topic, retain = incoming.topic, incoming.retain
                 if retain and ignore_retained:
                     continue
+                ready = incoming.payload_object if takes_objects and isinstance(incoming, ReadyMessage) else None
+                raw = incoming.payload if ready is None else b""
                 names = match(topic)
                 if names is None:
                     refuse(topic, "a level that has a name is empty")
@@ -268,10 +271,10 @@ class MqttIn(Node):
                 if homes is not None:
                     home = homes.get(names["home"])
                     if home is None or not home.approved:
-                        homes.note_unknown(names["home"], topic, raw, now)
+                        homes.note_unknown(names["home"], topic, incoming.payload, now)
                         continue
                 try:
-                    payload = read(raw, max_depth)
+                    payload = read(raw, max_depth) if ready is None else ready.copy()
                 except RefusedJsonError as error:
                     refuse(topic, str(error))
                     continue

@@ -19,8 +19,9 @@ class Commands(click.Group):
 
     MODULES = {
         "run": "run", "demo": "demo", "simulate": "simulate", "check": "project", "deploy": "project",
-        "new": "project", "fmt": "fmt", "diff": "diff", "logs": "logs",
-        "nodes": "palette", "homes": "homes", "bench": "bench",
+        "new": "project", "test": "test", "fmt": "fmt", "diff": "diff", "logs": "logs",
+        "backup": "backup", "restore": "backup",
+        "nodes": "palette", "homes": "homes", "replay": "replay", "bench": "bench",
     }  # fmt: skip
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
