@@ -54,7 +54,7 @@ def _lines(snapshot: Snapshot, streams: Streams) -> Iterable[str]:
         yield f"# TYPE solarflow_{name} {kind}"
         for labels, value in samples:
             shown = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
-            yield f"solarflow_{name}{{{shown}}} {value:g}" if shown else f"solarflow_{name} {value:g}"
+            yield f"solarflow_{name}{{{shown}}} {value:.15g}" if shown else f"solarflow_{name} {value:.15g}"
 
     nodes = [(flow.id, node) for flow in snapshot.flows for node in flow.nodes]
     labelled = [({"flow": flow, "node": node.id, "type": node.type}, node) for flow, node in nodes]
