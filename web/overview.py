@@ -16,7 +16,7 @@ from flask_babel import gettext as _
 from htmx_flask import Htmx, request
 
 from solarflow import __version__
-from solarflow.errors import SolarFlowError
+from solarflow.errors import OverloadedError, SolarFlowError
 from solarflow.instance import Instance
 from solarflow.snapshot import Snapshot, Snapshots
 from solarflow.web import figures, i18n
@@ -45,12 +45,16 @@ class LivePage:
 
     def __init__(self, app: Flask, instance: Instance) -> None:
         self._app = app
+        self._instance = instance
         self._snapshots = Snapshots(instance)
         self._lock = threading.Lock()
         self._rendered: dict[str, Rendered] = {}
 
     def regions(self, language: str) -> Mapping[str, Region]:
         """Every region as it is now. Raises SolarFlowError where the engine does not answer."""
+        watchdog = self._instance.live.watchdog
+        if watchdog is not None and (blocked := watchdog.blocked) is not None:
+            raise OverloadedError(str(blocked))  # whoever asks the engine now would wait in vain
         with self._lock:
             snapshot = self._snapshots.get()
             last = self._rendered.get(language)

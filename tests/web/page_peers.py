@@ -31,6 +31,7 @@ class FakeInstance:
         self.token = TOKEN
         self.folder = None
         self.broker = None
+        self.live = SimpleNamespace(watchdog=SimpleNamespace(blocked=None, count=0, total_s=0.0))
         self.problems: list[Any] = []
         self.deployed: list[str] = []
         self.options = SimpleNamespace(data=Path("data"))

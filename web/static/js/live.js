@@ -82,7 +82,7 @@ let newest = new Date();
 /** @param {boolean} isLost */
 function tell(isLost) {
   const time = /** @type {HTMLElement} */ (lost.querySelector("time"));
-  if (isLost) time.textContent = newest.toLocaleTimeString(document.documentElement.lang);
+  if (isLost) time.textContent = newest.toLocaleTimeString(document.documentElement.lang, { hourCycle: "h23" });
   if (lost.hidden === isLost) lost.hidden = !isLost;
 }
 
