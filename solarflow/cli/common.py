@@ -16,6 +16,7 @@ import urllib3
 from solarflow.clock import Clock, ScaledClock, SystemClock
 from solarflow.errors import ConnectionLostError, SolarFlowError, UsageError
 from solarflow.instance import TOKEN_FILE
+from solarflow.restore import finish_interrupted
 from solarflow.store import DataFolder
 
 START_TIME = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d"])
@@ -43,7 +44,9 @@ def clock_of(speed: float, start: datetime | None) -> Clock:
 
 
 def check_project_path(project: Path) -> Path:
-    """Raise UsageError where there is no project at `project`."""
+    """Raise UsageError where there is no project at `project`; finish a restore of it that was interrupted."""
+    if finish_interrupted(project):
+        click.echo(f"a restore of {project} had been interrupted; it is finished now", err=True)
     if not project.exists():
         raise UsageError(f"there is nothing at {project}; `solarflow new {project}` makes a project there")
     if project.is_dir() and not (project / "flows.json").exists():

@@ -63,6 +63,7 @@ def deploy(project: Path, data: Path | None, mode: str) -> None:
 IGNORED = """# what a running SolarFlow keeps; the flows are what belongs into git
 data/
 .solarflow/
+*.before-restore-*/
 credentials.json
 """
 
@@ -76,7 +77,7 @@ def new(directory: Path) -> None:
     shipped = Path(solarflow.__file__).parent
     directory.mkdir(parents=True, exist_ok=True)
     shutil.copy(shipped / "flows.json", directory / "flows.json")
-    shutil.copytree(shipped / "flows", directory / "flows", ignore=shutil.ignore_patterns("__pycache__", ".solarflow"))
+    shutil.copytree(shipped / "flows", directory / "flows", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (directory / ".gitignore").write_text(IGNORED)
     flows = json.loads((directory / "flows.json").read_text())["flows"]
     click.echo(f"made {directory} with {len(flows)} flows: {', '.join(Path(flow).stem for flow in flows)}")
