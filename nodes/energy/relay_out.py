@@ -41,7 +41,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
-from solarflow.energy.relay_state import SAFETY, RelayState, override_end, word
+from solarflow.energy.relay_state import SAFETY, RelayState, override_end, relay_of, word
 from solarflow.errors import StoreError
 from solarflow.mqtt.topics import TopicTemplate
 from solarflow.node import Example, KeyedConfig, KeyedState, Message, Node, NodeError, PropertyPath, Setup, at
@@ -66,7 +66,7 @@ class RelayOut(Node):
         """Which relay, and its times."""
 
         relay: Annotated[str, Field(coerce_numbers_to_str=True, min_length=1)] = "1"
-        """The relay's number or name, as it stands in the topics."""
+        """The relay's number or name, as it stands in the topics; a home registered with this load has its own."""
         load: str = ""
         """Only requests for the load of this name are heard; empty: for any."""
         topic: str = "comunita/{home}/rele/{relay}/set"
@@ -137,15 +137,7 @@ class RelayOut(Node):
         """Take up each relay where it must be by now."""
         now, config = self.clock.now(), self.config
         for home in self.state:
-            state = self.state[home]
-            topic = self._topic.format(home=home, relay=config.relay)
-            if state.topic and state.topic != topic:
-                # Another relay from now on: the one before goes off, and its times are not this one's.
-                if state.on:
-                    self._send_command(home, state, False)
-                state.set(False, None)
-                state.real, state.wanted, state.fresh, state.reason = None, False, False, "waiting"
-            state.topic = topic
+            state = self._known(home)
             if not state.fresh:
                 state.expire(now, config.ttl_s)
             self._hold_minimum(home, state)
@@ -189,7 +181,7 @@ class RelayOut(Node):
             if self._is_mine(msg):
                 self._hear_override(msg)
         elif self._feedback is not None and isinstance(topic, str) and (found := self._feedback.match(topic)):
-            if found.get("relay", self.config.relay) == self.config.relay:
+            if found.get("relay") in (None, self._relay(found["home"])):
                 self._hear_feedback(found["home"], msg)
         elif self._presence is not None and isinstance(topic, str) and (found := self._presence.match(topic)):
             self._hear_presence(found["home"], msg)
@@ -197,15 +189,27 @@ class RelayOut(Node):
             self._hear_request(msg)
 
     def _is_mine(self, msg: Message) -> bool:
-        relay, load = str(msg.get("relay", self.config.relay)), msg.get("load", self.config.load)
-        return relay == self.config.relay and self.config.load in ("", load)
+        relay, load = self._relay(self.key(msg)), msg.get("load", self.config.load)
+        return str(msg.get("relay", relay)) == relay and self.config.load in ("", load)
 
     def _known(self, home: str) -> RelayState:
         """The state of a home. Raises NodeError where no topic can be made of its name."""
-        topic = self._topic.format(home=home, relay=self.config.relay)
+        topic = self._topic.format(home=home, relay=(relay := self._relay(home) or self.config.relay))
         state = self.state[home]
-        state.topic = topic
+        if state.topic not in ("", topic):
+            if state.on:
+                self._send_command(home, state, False)
+            if state.alarm:
+                self._set_alarm(home, state, False)
+            state.begin_anew()
+            for method in (self.repeat, self.check):
+                self.cancel(method, home)
+        state.topic, state.relay = topic, relay
         return state
+
+    def _relay(self, home: str) -> str | None:
+        """The relay of this load in a home; None where the home is registered with others only."""
+        return relay_of(self.services.homes and self.services.homes.get(home), self.config.load, self.config.relay)
 
     def _is_late(self, home: str, msg: Message) -> bool:
         if self.is_live(msg, self.config.max_age_s) and not msg.get("retain"):
@@ -317,7 +321,7 @@ class RelayOut(Node):
 
     def _fall_off(self, home: str, state: RelayState) -> None:
         """It went off untold. It rests at least as long as an answer may take, or the two would chase each other."""
-        self.warn(f"relay {self.config.relay} of {home} went off without being told")
+        self.warn(f"relay {state.relay} of {home} went off without being told")
         state.set(False, self.clock.now())
         state.confirmed = True
         self.cancel(self.repeat, home)
@@ -327,8 +331,8 @@ class RelayOut(Node):
         if on:
             state.sent_at = self.clock.now()
         payload = {"stato": "ON", "ttl_s": self.config.ttl_s} if on else {"stato": "OFF"}
-        relay = self.config.relay
-        self.send({"home": home, "relay": relay, "topic": state.topic, "payload": payload, "qos": 0, "retain": False})
+        where = {"home": home, "relay": state.relay, "topic": state.topic}
+        self.send({**where, "payload": payload, "qos": 0, "retain": False})
 
     def go_stale(self, home: str) -> None:
         """Nobody has asked for too long."""
@@ -372,11 +376,11 @@ class RelayOut(Node):
 
     def _set_alarm(self, home: str, state: RelayState, alarm: bool) -> None:
         """Open or close the alert. What cannot be written is tried again at the next check or answer."""
-        alerts, code, now = self.services.alerts, f"relay-no-answer/{self.config.relay}", self.clock.now()
+        alerts, code, now = self.services.alerts, f"relay-no-answer/{state.relay}", self.clock.now()
         state.alarm = state.alarm or alarm
         try:
             if alerts is not None and alarm:
-                said = {"relay": self.config.relay, "load": state.load, "told": word(state.on)}
+                said = {"relay": state.relay, "load": state.load, "told": word(state.on)}
                 alerts.open(home, code, {**said, "tries": self.config.tries}, now)
             elif alerts is not None:
                 alerts.close(home, code, now)
@@ -393,4 +397,4 @@ class RelayOut(Node):
         if report != state.told:
             state.told = report
             load = state.load or self.config.load
-            self.send({"home": home, "relay": self.config.relay, "load": load, "payload": dict(report)}, port=1)
+            self.send({"home": home, "relay": state.relay, "load": load, "payload": dict(report)}, port=1)

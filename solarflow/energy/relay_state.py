@@ -44,6 +44,8 @@ class RelayState:
     sent_at: float = 0.0
     """When it was last told to be on."""
     topic: str = ""
+    relay: str = ""
+    """Which one, as it stands in the topic."""
     tries: int = 0
     """Commands without the right answer."""
     alarm: bool = False
@@ -79,6 +81,11 @@ class RelayState:
         """It is told to go on or off, or went off by itself; None: it is not known when."""
         self.on, self.changed_at, self.confirmed, self.tries = on, at, False, 1
 
+    def begin_anew(self) -> None:
+        """It is another relay from now on: nothing is known of it, nobody has asked, and its times are its own."""
+        self.set(False, None)
+        self.real, self.wanted, self.fresh, self.reason = None, False, False, "waiting"
+
     def expire(self, now: float, ttl_s: float) -> None:
         """Where the last ON is no longer good, the device went off when it ended."""
         if self.on and now - self.sent_at >= ttl_s:
@@ -110,6 +117,15 @@ class RelayState:
         if self.ignored:
             text += f"; {self.ignored} late messages ignored"
         return f"does not answer; told {text}" if self.alarm else text
+
+
+def relay_of(registered: Any, load: str, default: str) -> str | None:
+    """The relay behind which a home has a load; `registered` is the home, or None.
+
+    A home that is not registered with loads has the default; one that has others only has none.
+    """
+    loads = registered.loads if registered is not None and load else ()
+    return next((str(own.relay) for own in loads if own.name == load), None) if loads else default
 
 
 def word(on: bool) -> str:

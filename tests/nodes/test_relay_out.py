@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from solarflow.errors import StoreError
+from solarflow.store.homes import Load
 from solarflow.testing import START, at
 
 HOME = "casa_A"
@@ -511,6 +512,63 @@ def test_a_deploy_to_another_relay_puts_the_first_off(make):
     assert relay.status(HOME) == "OFF: waiting"
     ask(relay)
     assert relay.sent[-2] == at(0, topic="comunita/casa_A/rele/2/set", payload=ON)
+
+
+# -- homes with loads of their own ----------------------------------------------------------------------------------
+
+
+def registered(*loads):
+    """A home with these loads, each (name, relay)."""
+    return {"id": HOME, "loads": tuple(Load(name=name, power_w=900, relay=relay) for name, relay in loads)}
+
+
+@pytest.fixture
+def of_homes(node):
+    def make(*homes, **config):
+        config = {"min_on_s": 0, "min_off_s": 0, "load": "boiler", **config}
+        return node("relay-out", config, bench={"homes": homes})
+
+    return make
+
+
+def test_a_registered_home_has_its_own_relay_for_the_load(of_homes):
+    relay = of_homes(registered(("ev", 1), ("boiler", 7)))
+    ask(relay, load="boiler", relay=7)
+    assert relay.sent[0] == at(0, relay="7", topic="comunita/casa_A/rele/7/set", payload=ON)
+    relay.input({"topic": "comunita/casa_A/rele/7", "payload": {"stato": "ON"}}, t=1)
+    report(relay, "OFF", 2)  # the relay of another load
+    assert states(relay)[-1]["stato"] == "ON"
+    relay.advance_to(60)
+    relay.input({"home": HOME, "relay": "1", "override": "off", "for_s": 60})
+    assert commands(relay) == [(0, "ON"), (60, "ON")]
+    relay.input({"home": HOME, "relay": "7", "override": "off", "for_s": 60})
+    assert commands(relay)[-1] == (60, "OFF")
+
+
+def test_a_home_that_is_registered_without_the_load_is_never_commanded(of_homes):
+    relay = of_homes(registered(("ev", 1)))
+    ask(relay, load="boiler", relay=1)
+    relay.input({"home": HOME, "relay": "1", "override": "on", "for_s": 60})
+    assert commands(relay) == []
+
+
+def test_a_home_that_is_registered_without_loads_and_one_that_is_not_have_the_usual_relay(of_homes):
+    relay = of_homes({"id": HOME})
+    ask(relay, load="boiler", relay=1)
+    ask(relay, home="casa_B", load="boiler", relay=1)
+    assert [seen.msg["topic"] for seen in relay.sent if seen.port == 0] == [SET, "comunita/casa_B/rele/1/set"]
+
+
+def test_a_relay_that_is_registered_anew_puts_the_one_before_off_and_closes_its_alert(of_homes):
+    relay = of_homes(registered(("boiler", 7)), max_age_s=600)
+    ask(relay, load="boiler", relay=7)
+    relay.advance_to(50)
+    assert [alert.code for alert in relay.alerts.alerts] == ["relay-no-answer/7"]
+    relay.homes.add(**registered(("boiler", 8)))
+    ask(relay, load="boiler", relay=8)
+    after = [(seen.msg["topic"], seen.msg["payload"]) for seen in relay.sent if seen.port == 0 and seen.t == 50]
+    assert after == [("comunita/casa_A/rele/7/set", OFF), ("comunita/casa_A/rele/8/set", ON)]
+    assert relay.alerts.alerts[0].closed_at == START + 50
 
 
 def test_what_it_does_and_why_is_told_once_for_each_change(make):
