@@ -45,7 +45,7 @@ class _Route:
     handler: Callable[[HttpRequest], None]
 
 
-def _pattern(url: str) -> re.Pattern[str]:
+def route_pattern(url: str) -> re.Pattern[str]:
     """Express's simple paths: `:name` is one part, `:name?` may be missing, `*` is anything; the last / is optional."""
     parts: list[str] = []
     for part in url.strip("/").split("/"):
@@ -69,7 +69,7 @@ class HttpRoutes:
 
     def route(self, method: str, url: str, handler: Callable[[HttpRequest], None]) -> Cancel:
         """Answer requests for `url` until cancelled."""
-        route = _Route(method.upper(), url, _pattern(url), handler)
+        route = _Route(method.upper(), url, route_pattern(url), handler)
         self._routes = (*self._routes, route)
 
         def cancel() -> None:
