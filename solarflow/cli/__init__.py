@@ -20,7 +20,7 @@ class Commands(click.Group):
     MODULES = {
         "run": "run", "demo": "demo", "simulate": "simulate", "check": "project", "deploy": "project",
         "new": "project", "test": "test", "fmt": "fmt", "diff": "diff", "logs": "logs",
-        "backup": "backup", "restore": "backup",
+        "backup": "backup", "restore": "backup", "doctor": "doctor",
         "nodes": "palette", "homes": "homes", "replay": "replay", "bench": "bench",
     }  # fmt: skip
 
