@@ -5,15 +5,15 @@ The store and the kept state of every node are then what they would be had the i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from solarflow.clock import VirtualClock
-from solarflow.engine import Engine
-from solarflow.offline import OfflineHttp, OfflineMqtt
+from solarflow.offline import OfflineHttp
 from solarflow.plan import Plan
 from solarflow.registry import Registry
+from solarflow.replay.course import Course, VirtualBroker
+from solarflow.replay.recording import Reading
 from solarflow.services import Services
 from solarflow.store import DataFolder
 from solarflow.store.homes import Home
@@ -36,29 +36,29 @@ def prime(
     What the flows publish goes nowhere; their alerts and state are kept. `start` and `end` are UTC seconds, `progress`
     hears the share that is done. Raises StoreError where the folder cannot be used.
     """
-    clock = VirtualClock(start)
-    mqtt = OfflineMqtt(on_publish=lambda _message: None)
-    count = 0
+    broker = VirtualBroker(lambda _message: None, returns=False)
     with DataFolder(data) as folder:
         for home in homes:
             folder.homes.save(Home.model_validate(home))
         services = Services(
-            mqtt=mqtt, http=OfflineHttp(), store=folder.telemetry, homes=folder.homes, alerts=folder.alerts,
+            mqtt=broker, http=OfflineHttp(), store=folder.telemetry, homes=folder.homes, alerts=folder.alerts,
             settings=plan.settings,
         )  # fmt: skip
-        engine = Engine(registry, clock, services)
-        engine.restore(folder.telemetry.load_state())
-        engine.deploy(plan, "full")
-        commit_at = start + COMMIT_EVERY_S
-        for ts, topic, payload in readings:
-            if ts > clock.now():
-                engine.advance_to(ts)
+        course = Course(registry, services, broker, start)
+        course.engine.restore(folder.telemetry.load_state())
+        course.deploy(plan)
+
+        def saved_now_and_then() -> Iterator[Reading]:
+            commit_at = start + COMMIT_EVERY_S
+            for ts, topic, payload in readings:
                 if ts >= commit_at:
-                    engine.checkpoint(folder.commit)
+                    course.advance_to(ts)
+                    course.engine.checkpoint(folder.commit)
                     commit_at += COMMIT_EVERY_S
                     progress((ts - start) / (end - start))
-            mqtt.deliver(topic, payload)
-            count += 1
-        engine.advance_to(end)
-        engine.checkpoint(folder.commit)
-    return count
+                yield ts, topic, payload, False
+
+        course.feed(saved_now_and_then())
+        course.advance_to(end)
+        course.engine.checkpoint(folder.commit)
+    return course.readings

@@ -78,13 +78,14 @@ def plan_of(
     changed = with_changes(project, changes)
     checked = check_project(changed, registry, environ)
     places = {change.place for change in changes}
-    unknown = [
+    problems = [
         replace(problem, severity="error")
-        for problem in checked.problems
         if problem.code == "unknown-property" and _is_changed(problem, places)
+        else problem
+        for problem in checked.problems
     ]
-    if checked.plan is None or unknown:
-        raise FlowError([*unknown, *(problem for problem in checked.problems if problem.code != "unknown-property")])
+    if checked.plan is None or any(problem.severity == "error" for problem in problems):
+        raise FlowError(problems)
     return checked.plan
 
 
