@@ -79,12 +79,19 @@ class Breaker:
                 failing.refused += 1
                 self.refused += 1
                 return
+            self._node._deferred = False
             receive(msg)
-            was_open = failing.open_until > 0
-            self._failing.pop(key, None)
-            if was_open:
-                self._node.status("", key=key)
-            if not self._failing:
-                self._on_healthy()
+            if not self._node._deferred:
+                self.succeeded(key)
 
         return guarded
+
+    def succeeded(self, key: str) -> None:
+        """A success heals the key; of a message that is worked on elsewhere only its end is one."""
+        failing = self._failing.pop(key, None)
+        if failing is None:
+            return
+        if failing.open_until > 0:
+            self._node.status("", key=key)
+        if not self._failing:
+            self._on_healthy()

@@ -137,9 +137,7 @@ class Cell:
             before = clone(msg)  # the recipients may change the message itself
             node._deferred = False
             receive(msg)
-            if node._deferred:
-                node._deferred = False
-            else:
+            if not node._deferred:
                 on_complete(node, before)
 
         return completing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -54,6 +55,9 @@ class Host(Protocol):
     def log(self, node: Node, level: str, text: str) -> None: ...
     def offload(
         self, node: Node, function: Callable[..., Any], args: tuple[Any, ...], then: Callable[..., None], msg: Message
+    ) -> None: ...
+    def elsewhere(
+        self, node: Node, function: Callable[..., Any], args: tuple[Any, ...], then: Callable[[Future[Any]], None]
     ) -> None: ...
     def done(self, node: Node, msg: Message) -> None: ...
     def deliver_to(self, node: Node, target: str, msg: Message) -> bool: ...

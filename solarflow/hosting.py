@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from solarflow.breaker import Breaker
 from solarflow.clock import Clock
 from solarflow.compiler import Cell, Deliver
-from solarflow.errors import NodeError, SolarFlowError
+from solarflow.errors import ConnectionLostError, NodeError, OverloadedError, SolarFlowError, StoreError
 from solarflow.host import Fill, Shape, Status
 from solarflow.message import Message, clone
 from solarflow.node import Node
@@ -30,6 +30,8 @@ MAX_CATCHES = 10
 """How often one error may come back to the node it came from before it is dropped (Node-RED's number)."""
 LOG_EVERY_S = 60.0
 DEBUG_KEPT = 1000
+NOT_THE_NODES_FAULT = (ConnectionLostError, OverloadedError, StoreError)
+"""They trip no breaker: it would keep a relay's commands back long after the broker, or the disk, is there again."""
 FOUND_KEPT = 1000
 """How many results of `find` are remembered until the next deploy: the names may come from messages."""
 
@@ -138,7 +140,8 @@ class NodeHosting:
         if cell is not None:
             cell.errors += 1
             cell.last_error, cell.last_error_at = text, self.clock.now()
-            self._watch(cell, msg)
+            if not isinstance(error, NOT_THE_NODES_FAULT):
+                self._watch(cell, msg)
         self._tell("error", {"node": node.id, "text": text, "msg": msg})
         if not self._caught(node, text, msg):
             self._log_error(node, text, error)
@@ -210,15 +213,8 @@ class NodeHosting:
         self, node: Node, function: Callable[..., Any], args: tuple[Any, ...], then: Callable[..., None], msg: Message
     ) -> None:
         """Run blocking work elsewhere and bring its result, or its error, back to this thread."""
-        self.offloaded += 1
-
-        def finished(future: Future[Any]) -> None:
-            self._call_back(lambda: self.enter(back, future))
 
         def back(future: Future[Any]) -> None:
-            self.offloaded -= 1
-            if self.nodes.get(node.id) is not node:
-                return  # deployed away meanwhile
             try:
                 then(future.result(), msg)
             except Exception as error:  # noqa: BLE001 - goes the way of every error of this node
@@ -226,10 +222,28 @@ class NodeHosting:
             else:
                 self.done(node, msg)
 
+        self.elsewhere(node, function, args, back)
+
+    def elsewhere(
+        self, node: Node, function: Callable[..., Any], args: tuple[Any, ...], then: Callable[[Future[Any]], None]
+    ) -> None:
+        """Run blocking work elsewhere; `then(future)` runs on this thread, unless the node has gone meanwhile."""
+        self.offloaded += 1
+
+        def finished(future: Future[Any]) -> None:
+            self._call_back(lambda: self.enter(back, future))
+
+        def back(future: Future[Any]) -> None:
+            self.offloaded -= 1
+            if self.nodes.get(node.id) is node:
+                then(future)
+
         self._executor.submit(function, *args).add_done_callback(finished)
 
     def done(self, node: Node, msg: Message) -> None:
-        """Tell the complete nodes that a node has finished with a message."""
+        """A node has finished with a message: heal its breaker, tell the complete nodes."""
+        if (breaker := self.breakers.get(node.id)) is not None:
+            breaker.succeeded(breaker.key_of(msg))
         spec = self.plan.nodes.get(node.id)
         if spec is None:
             return

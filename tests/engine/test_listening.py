@@ -314,6 +314,21 @@ def test_after_the_rest_the_node_is_tried_and_a_success_heals_it(flow):
     assert bench.engine.breakers == {}
 
 
+def test_errors_of_work_done_elsewhere_count_and_only_its_success_heals(flow):
+    bench = flow(node("bad", "later", "b"), node("b", "pass"))
+    for _ in range(9):
+        bench.inject("bad", payload=0)
+    bench.inject("bad", payload=4)
+    for _ in range(10):
+        bench.inject("bad", payload=0)
+    bench.inject("bad", payload=5)
+    assert bench.payloads("b") == [25]
+    bench.advance(FIRST_REST_S)
+    bench.inject("bad", payload=5)
+    assert bench.payloads("b") == [25, 20]
+    assert bench.engine.breakers == {}
+
+
 def test_a_node_that_fails_again_after_its_rest_rests_twice_as_long(flow):
     bench = flow(node("bad", "fail", "b", bad="x"), node("b", "pass"))
     fail_ten_times(bench)
