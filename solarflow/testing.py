@@ -243,7 +243,9 @@ class NodeBench:
         self.engine.checkpoint(save)
 
     def close(self) -> None:
-        """Free the store."""
+        """End the engine and free the store."""
+        if self.engine.running:
+            self.engine.stop()
         if self._folder is not None:
             self._folder.close()
 
