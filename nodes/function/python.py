@@ -1,9 +1,10 @@
-"""Run Python code for each message.
+"""Run Python code for each message, in a process of its own.
 
-This code is NOT sandboxed. It runs inside the program, with all that the program may do: read and write files, use the
-network, stop everything by a loop that does not end. It is there for projects whose settings allow it
-(`"allow_code": true` in flows.json); a flow from elsewhere that holds such a node should be read before it is deployed.
-For computing and comparing, the `expression` node does without these risks.
+The code is there for projects whose settings allow it (`"allow_code": true` in flows.json). What goes wrong in it stays
+in its process: a loop that does not end, memory without end, a crash. The process is then ended, the node reports it,
+and the next message finds a new one. That contains accidents; it is no wall against an author who means harm. The code
+may read and write files and use the network like the program itself, so read a flow from elsewhere before you deploy
+it. For computing and comparing, the `expression` node does without these risks.
 
 Inputs
     Any message, as `msg`: a dict.
@@ -20,60 +21,66 @@ Details
     replayed: do not ask the machine for it); `id` and `name`.
 
     `flow` and `global_`: `get(name, default)`, `set(name, value)`, `keys()`; with `store="durable"` the store that
-    survives a restart. `get` gives a copy.
+    survives a restart. `get` gives a copy. Between a `get` and a `set` other nodes may work.
 
     `env`: `get(name)`.
 
-    `initialize` runs once when the flow begins, `finalize` when it ends; names that `initialize` sets can be read by
-    the others. What the code raises is this node's error, with the line. A message that is returned without a `_msgid`
-    takes that of the message that came.
+    `initialize` runs once when the flow begins, and again in each new process; `finalize` when the flow ends, for
+    which it has half a second. Names that `initialize` sets can be read by the others. What the code raises is this
+    node's error, with the line. A message that is returned without a `_msgid` takes that of the message that came.
+
+    One message is worked on at a time, in the order in which they came; at most 1000 wait, then the oldest is an
+    error. After two bad ends in a row the node rests before it begins a new process: 1 second, then 2, 4, up to 60;
+    messages are errors meanwhile.
+
+    Messages go to the code and back as JSON: numbers, texts, True, False, None, lists and dicts, at most 16 MB and 100
+    deep. Anything else (bytes, dates, sets) is an error that says where it is; only the `res` of `http in` passes as
+    it is. What the code prints is written to the log, at most 10,000 characters for each message; the output of
+    programs that it starts is not kept. It runs in an empty folder that goes with the process, and sees no environment
+    variable but PATH.
+
+    Where the machine cannot limit memory (macOS), a line in the log says so.
 """
 
 from __future__ import annotations
 
-import ast
-import inspect
-import traceback
-from collections.abc import Callable
-from types import CodeType, FunctionType
-from typing import Any, Final, cast
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, get_args
 
 from pydantic import Field, field_validator
 
+from solarflow.code_process import CodeProcess, Exchange, Reply
 from solarflow.errors import SolarFlowError
 from solarflow.host import ContextScope, Fill, Shape
-from solarflow.message import Message, clone
+from solarflow.message import Message
 from solarflow.node import Example, Node, NodeConfig, NodeError, Setup, at
+from solarflow.worker_wire import FILES, UnfitError, compile_code, encode
 
-Result = Message | list[Any] | tuple[Any, ...] | None
+MAX_WAITING = 1000
+"""Messages that wait for the code; of more the oldest is an error."""
+STOP_S = 1.0
+"""Real seconds that messages which still wait have when the node stops."""
+STOP_AT_END_S = 0.25
+"""The same when everything ends: the engine has waited for them already."""
+FINALIZE_S = 0.5
+FIRST_REST_S = 1.0
+LONGEST_REST_S = 60.0
+KEPT: Final = {"_kept": "res"}
+"""What the code sees as `msg["res"]`: the way back to whoever asked cannot leave the program."""
 
-_FILES: Final = {"func": "<code>", "initialize": "<initialize>", "finalize": "<finalize>"}
 
+@dataclass(slots=True)
+class Job:
+    """A part of the code to run, on a message or on none; `left_s` is the real time that it still has."""
 
-def compile_code(text: str, part: str) -> CodeType:
-    """The compiled code of a part: of `func` a function of `msg`, of the others a module.
-
-    Raises ValueError with line and column where it is not Python.
-    """
-    file = _FILES[part]
-    try:
-        tree = ast.parse(text, file)
-        if part == "func":
-            # The text is the body of the function as it stands: nothing is indented, so lines and columns are its own.
-            wrapped = ast.parse("def code(msg): pass")
-            cast("ast.FunctionDef", wrapped.body[0]).body = tree.body or [ast.Pass()]
-            tree = ast.fix_missing_locations(wrapped)
-        module = compile(tree, file, "exec")
-    except SyntaxError as error:
-        raise ValueError(f"line {error.lineno}, column {error.offset}: {error.msg}") from None
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"the code cannot be read: {error}") from None
-    if part != "func":
-        return module
-    code = next(constant for constant in module.co_consts if isinstance(constant, CodeType))
-    if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
-        raise ValueError("the code has 'yield' or 'await' outside a function of its own; use node.send(...) or return")
-    return code
+    part: str
+    left_s: float
+    msg: Message | None = None
+    text: bytes = b"null"
 
 
 class Python(Node):
@@ -86,7 +93,7 @@ class Python(Node):
     role = "code"
 
     class Config(NodeConfig):
-        """The code."""
+        """The code, and what it may take."""
 
         func: str = ""
         """The body of a function of `msg`, run for each message; what it returns is sent."""
@@ -96,6 +103,10 @@ class Python(Node):
         """Code that runs once, when the flow begins."""
         finalize: str = ""
         """Code that runs when the flow ends or the node goes away."""
+        timeout_s: float = Field(default=1.0, gt=0, le=60)
+        """How long the code may take for a message, in seconds; then its process is ended."""
+        memory_mb: int = Field(default=256, ge=64, le=65536)
+        """How much memory the process may take, in MB; Python itself takes 15, numpy about 150."""
 
         @field_validator("func", "initialize", "finalize")
         @classmethod
@@ -118,46 +129,214 @@ class Python(Node):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self._names: dict[str, Any] = {
-            "__name__": "code",
-            "node": NodeFace(self),
-            "flow": Context(self, "flow"),
-            "global_": Context(self, "global"),
-            "env": Environment(self),
-        }
-        self._code = FunctionType(compile_code(self.config.func, "func"), self._names)
+        code = {part: getattr(self.config, part) for part in FILES}
+        self.process = CodeProcess(code, self.config.memory_mb, self.id, self.name)
+        self._waiting: deque[Job] = deque()
+        self._job: Job | None = None
+        self._under_way: Exchange | None = None
+        self._next_text = b""
+        self._driving = self._stopping = False
+        self._bad_ends = 0
+        self._rests_until = 0.0
+        self._told_unlimited = False
 
     @classmethod
     def outputs_of(cls, config: Any) -> int:
         """As many as it says."""
         return int(config.outputs)
 
+    # -- what comes ---------------------------------------------------------------------------------------------
+
     def on_start(self) -> None:
-        self._run(self._once, "initialize")
-
-    def on_stop(self) -> None:
-        self._run(self._once, "finalize")
-
-    def _once(self, part: str) -> None:
-        exec(compile_code(getattr(self.config, part), part), self._names)  # noqa: S102 - what this node is for
+        if self.config.initialize.strip():
+            self._waiting.append(self._initializing())
+            self._go()
 
     def on_input(self, msg: Message) -> None:
-        self.deliver(self._run(self._code, msg), msg)
-
-    def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self._stopping:
+            raise NodeError("the node has stopped, and its code runs no more")
+        self._check_rest()
         try:
-            return function(*arguments)
-        except Exception as error:
-            raise NodeError(f"{_place(error)}{_said(error)}") from error
+            text = encode({**msg, "res": KEPT} if "res" in msg else msg, nan=True)
+        except UnfitError as unfit:
+            raise NodeError(f"the message cannot be given to the code: {unfit}") from None
+        self.defer()
+        self._waiting.append(Job("func", self.config.timeout_s, msg, text))
+        if len(self._waiting) > MAX_WAITING:
+            dropped = self._waiting.popleft().msg
+            self.error(f"more than {MAX_WAITING} messages wait for the code; the oldest is dropped", dropped)
+        self._go()
 
-    def deliver(self, result: Any, source: Message | None = None) -> None:
-        """Send what the code returned or gave to `node.send`."""
+    def on_stop(self) -> None:
+        """Finish what waits, then `finalize`, all within two seconds; nothing of the process stays."""
+        self._stopping = True
+        self.process.hurry(STOP_AT_END_S if self.host.stopping else STOP_S)
+        if (under_way := self._under_way) is not None:
+            self._came(under_way.claim())
+        self._go()
+        lost = len(self._waiting)
+        self._waiting.clear()
+        if lost:
+            self.warn(f"{lost} messages that waited for the code are lost, as the node stops")
+        if self.config.finalize.strip():
+            self.process.hurry(FINALIZE_S)
+            self._waiting.append(Job("finalize", FINALIZE_S))
+            self._go()
+        self.process.close()
+
+    def _initializing(self) -> Job:
+        return Job("initialize", self.config.timeout_s)
+
+    def _check_rest(self) -> None:
+        """Raise NodeError while the node rests."""
+        left_s = self._rests_until - self.clock.monotonic()
+        if left_s > 0:
+            raise NodeError(
+                f"the code's process came to a bad end {self._bad_ends} times in a row; it is begun anew in "
+                f"{left_s:.1f} s"
+            )
+
+    # -- one step after the other -------------------------------------------------------------------------------
+
+    def _go(self) -> None:
+        """Take the next steps, until one is taken elsewhere or nothing is to be done."""
+        if self._driving:
+            return  # whoever drives goes on when this returns
+        self._driving = True
+        try:
+            while self._under_way is None and self._take():
+                exchange = self._under_way = Exchange(
+                    self.process, self._next_text, self._left_s(), self.config.timeout_s
+                )
+                if self._stopping:
+                    self._came(exchange.run())
+                else:
+                    self.host.elsewhere(self, exchange.run, (), partial(self._came_back, exchange))
+        finally:
+            self._driving = False
+
+    def _take(self) -> bool:
+        """Go on with the job, or take the next, if there is one and time for it."""
+        if self._job is not None:
+            return True
+        while self._waiting and not (self._stopping and not self.process.left_s):
+            job = self._waiting[0]
+            try:
+                self._check_rest()
+            except NodeError as error:
+                self.error(error, self._waiting.popleft().msg)
+                continue
+            if job.part != "initialize" and self.process.pid is None and self.config.initialize.strip():
+                job = self._initializing()  # a new process knows nothing yet
+            else:
+                self._waiting.popleft()
+            self._job = job
+            request = {"run": job.part, "now": self.clock.now(), "limit_s": job.left_s}
+            self._next_text = encode(request)[:-1] + b',"msg":' + job.text + b"}"
+            return True
+        return False
+
+    def _left_s(self) -> float:
+        return 0.0 if self._job is None else max(0.0, self._job.left_s)
+
+    def _came_back(self, exchange: Exchange, future: Future[Reply]) -> None:
+        if exchange is not self._under_way:
+            return  # claimed when the node stopped
+        try:
+            reply = future.result()
+        except SolarFlowError as error:  # too much waits elsewhere, so that it was not begun
+            self.process.close()
+            reply = Reply("failed", [str(error)])
+        self._came(reply)
+        self._go()
+
+    def _came(self, reply: Reply) -> None:
+        """The process has said something: the end of the job, or a call to be answered."""
+        self._under_way = None
+        job = self._job
+        if job is None:
+            return
+        job.left_s -= reply.used_s
+        if reply.printed:
+            self.info(reply.printed)
+        if self.process.unlimited and not self._told_unlimited:
+            self._told_unlimited = True
+            self.warn(f"this machine cannot limit the code's {' and '.join(self.process.unlimited)}")
+        if reply.op not in ("done", "failed", "ended"):
+            self._next_text = self._answer(job, reply)
+            return
+        self._job = None
+        try:
+            self._finish(job, reply)
+        except Exception as error:  # noqa: BLE001 - goes the way of every error of this node
+            self.error(error, job.msg)
+        else:
+            if job.msg is not None:
+                self.done(job.msg)
+
+    def _finish(self, job: Job, reply: Reply) -> None:
+        if reply.op == "ended":
+            self._bad_ends += 1
+            if self._bad_ends > 1:
+                rest_s = min(FIRST_REST_S * 2 ** min(self._bad_ends - 2, 10), LONGEST_REST_S)
+                self._rests_until = self.clock.monotonic() + rest_s
+        elif job.part == "func":
+            self._bad_ends = 0
+        if reply.op != "done":
+            raise NodeError(str(reply.args[0]))
+        self.deliver(reply.args[0], job.msg)
+
+    # -- calls of the code --------------------------------------------------------------------------------------
+
+    def _answer(self, job: Job, call: Reply) -> bytes:
+        try:
+            return encode({"value": self._called(job, call.op, *call.args)}, nan=True)
+        except UnfitError as unfit:
+            del unfit.path[:1]
+            return encode({"error": f"the value cannot be given to the code: {unfit}"})
+        except Exception as error:  # noqa: BLE001 - raised where the code made the call
+            said = str(error) if isinstance(error, SolarFlowError) else f"{type(error).__name__}: {error}"
+            return encode({"error": said})
+
+    def _called(self, job: Job, op: str, *args: Any) -> Any:
+        match (op, *args):
+            case ("send", result):
+                self.deliver(result, kept=job.msg)
+            case ("status", str(text), fill, shape):
+                self.status(text, *_look(fill, shape))
+            case ("error", None | dict() as msg, text):
+                self.error(NodeError(text), _with_res(msg, job.msg) if msg is not None else None)
+            case ("warn", text):
+                self.warn(text)
+            case ("log", text):
+                self.info(text)
+            case ("get", str(name), scope, store):
+                missing = object()
+                value = self._context(scope, store).get(name, missing)
+                return [] if value is missing else [value]
+            case ("set", value, str(name), scope, store):
+                self._context(scope, store).set(name, value)
+            case ("keys", scope, store):
+                return self._context(scope, store).keys()
+            case ("env", str(name)):
+                return self.host.env(self, name)
+            case _:
+                raise NodeError(f"'{op}' does not take these values")
+        return None
+
+    def _context(self, scope: str, store: str) -> ContextScope:
+        return self.host.context(self, scope, store)
+
+    def deliver(self, result: Any, source: Message | None = None, kept: Message | None = None) -> None:
+        """Send what the code returned or gave to `node.send`.
+
+        `source` is the message that came, whose id one without takes; `kept` where its `res` is found, if not there.
+        """
         if result is None:
             return
-        outputs = list(result) if isinstance(result, (list, tuple)) else [result]
+        outputs = result if isinstance(result, list) else [result]
         if len(outputs) > self.config.outputs:
             raise NodeError(f"the code gives {len(outputs)} outputs, and the node has {self.config.outputs}")
-        outputs = [list(item) if isinstance(item, tuple) else item for item in outputs]
         for item in outputs:
             for message in item if isinstance(item, list) else [item]:
                 if message is None:
@@ -167,85 +346,22 @@ class Python(Node):
                         f"the code gives a {type(message).__name__}, where a message (a dict), a list with one entry "
                         "for each output, or None is needed"
                     )
+                _with_res(message, source if source is not None else kept)
                 if source is not None and "_msgid" in source:
                     message.setdefault("_msgid", source["_msgid"])
         self.send_each(outputs)
 
 
-class NodeFace:
-    """What the code sees as `node`."""
-
-    def __init__(self, node: Python) -> None:
-        self._node = node
-        self.id = node.id
-        self.name = node.name
-
-    def send(self, result: Result) -> None:
-        """Send at once: a message, a list with one entry for each output, or None. What is sent is a copy."""
-        self._node.deliver(clone(list(result) if isinstance(result, tuple) else result))
-
-    def status(self, text: str = "", fill: Fill = "", shape: Shape = "dot") -> None:
-        """Show something under the node."""
-        self._node.status(str(text), fill, shape)
-
-    def error(self, text: str, msg: Message | None = None) -> None:
-        """Report an error, with the message to the catch nodes."""
-        self._node.error(str(text), msg)
-
-    def warn(self, text: str) -> None:
-        """A warning in the log."""
-        self._node.warn(str(text))
-
-    def log(self, text: str) -> None:
-        """A line in the log."""
-        self._node.info(str(text))
-
-    def now(self) -> float:
-        """The flow's time, UTC seconds."""
-        return self._node.clock.now()
+def _with_res(message: Message, source: Mapping[str, Any] | None) -> Message:
+    """Put back what could not leave the program."""
+    if message.get("res") == KEPT and source is not None and "res" in source:
+        message["res"] = source["res"]
+    return message
 
 
-class Context:
-    """What the code sees as `flow` or `global_`."""
-
-    def __init__(self, node: Python, scope: str) -> None:
-        self._node, self._scope = node, scope
-
-    def _in(self, store: str) -> ContextScope:
-        return self._node.host.context(self._node, self._scope, store)
-
-    def get(self, name: str, default: Any = None, *, store: str = "") -> Any:
-        """A copy of the value, or `default`."""
-        return clone(self._in(store).get(name, default))
-
-    def set(self, name: str, value: Any, *, store: str = "") -> None:
-        """Keep a copy of the value; None takes it away."""
-        self._in(store).set(name, clone(value))
-
-    def keys(self, *, store: str = "") -> list[str]:
-        """All names."""
-        return self._in(store).keys()
-
-
-class Environment:
-    """What the code sees as `env`."""
-
-    def __init__(self, node: Python) -> None:
-        self._node = node
-
-    def get(self, name: str) -> Any:
-        """The value as the node sees it, or None."""
-        return self._node.host.env(self._node, name)
-
-
-def _place(error: BaseException) -> str:
-    """Which line of the code raised it."""
-    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in _FILES.values()]
-    if not lines:
-        return ""
-    part = "" if lines[-1].filename == _FILES["func"] else f"{lines[-1].filename.strip('<>')}, "
-    return f"{part}line {lines[-1].lineno}: "
-
-
-def _said(error: BaseException) -> str:
-    return str(error) if isinstance(error, SolarFlowError) else f"{type(error).__name__}: {error}"
+def _look(fill: Any, shape: Any) -> tuple[Fill, Shape]:
+    """A status's colour and shape. Raises NodeError where they are none."""
+    for name, value, known in (("fill", fill, get_args(Fill)), ("shape", shape, get_args(Shape))):
+        if value not in known:
+            raise NodeError(f"'{value}' is no {name} of a status; there are {', '.join(filter(None, known))}")
+    return fill, shape
