@@ -76,9 +76,9 @@ class VirtualBroker(OfflineMqtt):
 
     def record(self, message: OfflineMessage) -> None:
         """Hand on what a flow publishes, and let it come back."""
-        super().record(message)
         if self._returns:
             self.returning.append(message._replace(retain=False))
+        super().record(message)
 
     def hearers(self, topic: str) -> tuple[Callable[[list[Any]], None], ...]:
         """Who subscribes to a topic."""
