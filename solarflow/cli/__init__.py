@@ -1,4 +1,4 @@
-"""The command line: `solarflow run`, `demo`, `check`, `deploy`, `nodes`, `new`, `homes`, `simulate`, `bench`."""
+"""The command line, `solarflow`: a table of commands, each imported when it is called."""
 
 from __future__ import annotations
 

@@ -20,7 +20,10 @@ COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 @click.command(epilog="Example: solarflow doctor my-community --broker mqtts://hub:secret@broker.example")
 @project_argument
 @click.option("--data", type=click.Path(path_type=Path), help="The data folder.  [default: PROJECT/data]")
-@click.option("--broker", default="", help="Also try this broker: mqtt://… or mqtts://…, as for `run`.")
+@click.option(
+    "--broker", default="", envvar="SOLARFLOW_BROKER", show_envvar=True,
+    help="Also try this broker: mqtt://… or mqtts://…, as for `run`.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: checks, problems, warnings.")
 @click.pass_context
 def doctor(ctx: click.Context, project: Path, data: Path | None, broker: str, as_json: bool) -> None:

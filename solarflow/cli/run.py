@@ -23,7 +23,10 @@ log = logging.getLogger("solarflow")
 
 @click.command(epilog="Example: solarflow run my-community --broker mqtts://hub:secret@broker.example:8883 --watch")
 @project_argument
-@click.option("--broker", default=EMBEDDED, show_default=True, help="mqtt://… or mqtts://… of a broker, or 'embedded'.")
+@click.option(
+    "--broker", default=EMBEDDED, show_default=True, envvar="SOLARFLOW_BROKER", show_envvar=True,
+    help="mqtt://… or mqtts://… of a broker, or 'embedded'. In the environment its password is not seen by others.",
+)  # fmt: skip
 @click.option("--broker-port", default=1883, show_default=True, help="The embedded broker's port; 0 takes a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the pages listen.")
 @click.option("--port", default=1880, show_default=True, help="The port of the pages; 0 takes a free one.")
