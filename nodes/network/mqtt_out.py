@@ -31,7 +31,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from solarflow.errors import NodeError
+from solarflow.errors import ConnectionLostError, NodeError
 from solarflow.message import MISSING
 from solarflow.mqtt.topics import TopicTemplate, validate_topic
 from solarflow.node import BrokerRef, Example, Message, Node, NodeRedConfig, Setup, at
@@ -143,7 +143,7 @@ class MqttOut(Node):
         if not broker.publish(topic, _bytes(payload), qos, retain, queue=self.config.queue) and not self.config.queue:
             self._refused += 1
             self._show()
-            raise NodeError(f"'{topic}' was not published: {broker.look[0]}")
+            raise ConnectionLostError(f"'{topic}' was not published: {broker.look[0]}")
 
     def _topic(self, msg: Message) -> str:
         if self._format is not None:

@@ -1,0 +1,18 @@
+"""The trial that each test gets under pytest: one, with a fixed seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .trial import Trial
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
+    made = Trial(random.Random(request.node.name), tmp_path)  # noqa: S311 - to be repeated, not to be secret
+    with made.stack:
+        yield made
