@@ -32,7 +32,7 @@ from solarflow.plan import Plan
 from solarflow.registry import Registry, load_registry
 from solarflow.services import Services
 from solarflow.store import DataFolder, Reader
-from solarflow.store.alerts import Alerts
+from solarflow.told_alerts import ToldAlerts
 
 log = logging.getLogger("solarflow")
 T = TypeVar("T")
@@ -74,6 +74,7 @@ class Instance:
         self.broker_options: BrokerOptions | None = None
         self.rights = Rights()
         self.services = Services()
+        self.alerts: ToldAlerts | None = None
         self.live = LiveEngine(self._make_engine, save=self._save, opening=self._open, closing=self._close)
         self.http = HttpRoutes(self.live.call)
         self.mqtt = LiveMqtt(self._default_broker)
@@ -133,7 +134,7 @@ class Instance:
         services = self.services
         services.mqtt, services.http = self.mqtt, self.http
         services.store, services.homes = folder.telemetry, folder.homes
-        services.alerts = ToldAlerts(folder.alerts)
+        services.alerts = self.alerts = ToldAlerts(folder.alerts)
         self.engine.on_event.append(self._tell_relays)
         self.engine.restore(folder.telemetry.load_state())
         if self.options.safe:
@@ -181,6 +182,8 @@ class Instance:
         if folder is None:
             return
         folder.commit(changes)
+        if self.alerts is not None:
+            self.alerts.retry()
         now = time.monotonic()
         if now - self._maintained > 60 or self._maintained == 0:
             # A slice at a time: the next checkpoint goes on where something is left.
@@ -197,7 +200,7 @@ class Instance:
         before = self._told.get((node.id, status.key))
         self._told[node.id, status.key] = word
         if before is not None and before != word:
-            log.info("%s  %s %s", status.key, node.name or node.id, status.text)
+            log.info("%s  %s %s", status.key, node.name or node.id, status.text, extra={"about": node})
 
     # -- while it runs ------------------------------------------------------------------------------------------
 
@@ -212,37 +215,6 @@ class Instance:
     def reader(self) -> Reader:
         """A reader of the data folder for the calling thread."""
         return DataFolder.read_only(self.options.data)
-
-
-class ToldAlerts:
-    """The store's alerts, with a line in the log for each that begins or ends."""
-
-    def __init__(self, alerts: Alerts) -> None:
-        self._alerts = alerts
-        self._known = {alert.id for alert in alerts.open_alerts()}
-
-    def open(self, home: str, code: str, parameters: Mapping[str, Any], now: float) -> int:
-        """Open an alert; see `AlertsService`."""
-        number = self._alerts.open(home, code, parameters, now)
-        if number not in self._known:
-            self._known.add(number)
-            log.warning("%s  ALERT %s: %s", home, code, _shown(parameters))
-        return number
-
-    def close(self, home: str, code: str, now: float, parameters: Mapping[str, Any] | None = None) -> bool:
-        """Close an alert; see `AlertsService`."""
-        closed = self._alerts.close(home, code, now, parameters)
-        if closed:
-            log.warning("%s  all clear: %s", home, code)
-        return closed
-
-    def event(self, kind: str, home: str, parameters: Mapping[str, Any], now: float) -> None:
-        """Append an event; see `AlertsService`."""
-        self._alerts.event(kind, home, parameters, now)
-
-
-def _shown(parameters: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) and v < 1e6 else f"{k} {v}" for k, v in parameters.items())
 
 
 def read_broker_users(data: Path) -> dict[str, str]:

@@ -48,15 +48,14 @@ class StateKeeping:
 
     def checkpoint(self, save: Callable[[StateChanges], None]) -> None:
         """Hand everything that changed since the last time to `save`; where that raises, it is kept for the next."""
-        states: dict[tuple[str, str], bytes | None] = {}
         for node in self.nodes.values():
-            states.update(take_states(node, _complain))
+            # At once: should one fail with more than its own state (memory, say), the others' changes are not lost.
+            self._unsaved.states.update(take_states(node, _complain))
         scope, name = SAVED_MONOTONIC
         self.contexts.scope(scope, DURABLE).set(name, self.clock.monotonic())
         self._unsaved.merge(
             StateChanges(
-                states=states, timers=self.timers.take_changes(), context=self.contexts.take_changes(),
-                saved_at=self.clock.now(),
+                timers=self.timers.take_changes(), context=self.contexts.take_changes(), saved_at=self.clock.now()
             )
         )  # fmt: skip
         save(self._unsaved)

@@ -17,6 +17,7 @@ from solarflow.engine import Engine
 from solarflow.errors import ConnectionLostError, OverloadedError, StoreError
 from solarflow.executor import DaemonExecutor
 from solarflow.store.changes import StateChanges
+from solarflow.watchdog import Watchdog
 
 log = logging.getLogger("solarflow.live")
 T = TypeVar("T")
@@ -130,6 +131,9 @@ class LiveEngine:
         self.engine = make_engine(self)
         self.save_error = ""
         self.saved_at = 0.0
+        self.watchdog: Watchdog | None = None
+        self.died = ""
+        """Why the engine's thread has ended by itself; empty while it runs, and where it was stopped."""
         self._save = save
         self._opening = opening
         self._closing = closing
@@ -173,6 +177,13 @@ class LiveEngine:
             return function()
         return self.inbox.call(function, timeout_s)
 
+    def check_alive(self) -> None:
+        """Raise ConnectionLostError where the engine's thread has ended by itself: only a new process helps then."""
+        if self.died:
+            raise ConnectionLostError(
+                f"the engine has ended by itself: {self.died}. Its state is saved up to the last second; start it again"
+            )
+
     def call_back(self, function: Callable[[], None]) -> None:
         """Bring the result of offloaded work to the engine's thread."""
         with self._lock:
@@ -196,12 +207,15 @@ class LiveEngine:
             if not ready.done():
                 ready.set_exception(error)
             else:
+                self.died = f"{type(error).__name__}: {error}"
                 log.exception("the engine's thread has ended")
 
     async def _live(self, ready: Future[None]) -> None:
         try:
             await self._main(ready)
         finally:
+            if self.watchdog is not None:
+                self.watchdog.stop()
             self.inbox.close()
             with self._lock:
                 self._loop = None  # nobody reaches for a loop that is about to be closed
@@ -219,6 +233,8 @@ class LiveEngine:
                 await self._closing()
             raise
         self._arm()
+        self.watchdog = Watchdog(self.call_back, threading.get_ident())
+        self.watchdog.start()
         ready.set_result(None)
         self.wake()
         while not self._stopping.is_set():
@@ -278,10 +294,11 @@ class LiveEngine:
     def _checkpoint(self) -> None:
         try:
             self.engine.checkpoint(self._save)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is (memory, say), the relays need the engine to go on
+            text = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
             if not self.save_error:
-                log.error("nothing can be saved now, it is kept in memory: %s", error)
-            self.save_error = str(error)
+                log.error("nothing can be saved now, it is kept in memory: %s", text)
+            self.save_error = text
         else:
             if self.save_error:
                 log.warning("saving works again")

@@ -334,12 +334,15 @@ class Node:
 
         It is not where it is older, is marked `late` (by `mqtt in`) or `arretrato` (a device drains its buffer), or
         claims to come from more than `MAX_SKEW_S` ahead. `arretrato` and `ts` count in the message and, where that is
-        an object, in its payload.
+        an object, in its payload. What a broker had kept (`retain`) comes again at each connect: only its own `ts` in
+        the payload says how old it is, and without one it is not live.
         Raises NodeError where `ts` is no number.
         """
         if msg.get("late"):
             return False
         payload = msg.get("payload")
+        if msg.get("retain") and not (payload.__class__ is dict and "ts" in payload):
+            return False
         now = self.clock.now()
         for place in (msg, payload) if payload.__class__ is dict else (msg,):
             if place.get("arretrato"):

@@ -54,6 +54,9 @@ def take_states(node: Node, complain: Callable[[str], None]) -> dict[tuple[str, 
     for key, value in changed.items():
         try:
             changes[node.id, key] = dump_state(node, value)
+        except MemoryError:
+            state.dirty.update(key for key in changed if (node.id, key) not in changes)  # there may be more later
+            break
         except Exception as error:  # noqa: BLE001 - whatever a node's own values raise; no other node's state waits
             complain(f"the state of {node.type} {node.id} for '{key}' cannot be written: {error}")
     return changes

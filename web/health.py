@@ -20,6 +20,11 @@ def blueprint(instance: Instance, streams: Streams) -> Blueprint:
 
     @routes.get("/health")
     def health() -> tuple[Response, int]:
+        watchdog = instance.live.watchdog
+        if watchdog is not None and (blocked := watchdog.blocked) is not None:
+            # Whoever asks the engine now would wait in vain.
+            problems = [f"{blocked}. It stands here: {blocked.stack}"]
+            return jsonify(status="degraded", problems=problems, version=__version__, blocked_by=blocked.node), 200
         try:
             snapshot = snapshots.get()
         except SolarFlowError as error:
@@ -43,9 +48,21 @@ def blueprint(instance: Instance, streams: Streams) -> Blueprint:
 
     @routes.get("/metrics")
     def metrics() -> Response:
-        return Response("\n".join(_lines(snapshots.get(), streams)) + "\n", mimetype="text/plain; version=0.0.4")
+        lines = [*_lines(snapshots.get(), streams), *_blocked_lines(instance)]
+        return Response("\n".join(lines) + "\n", mimetype="text/plain; version=0.0.4")
 
     return routes
+
+
+def _blocked_lines(instance: Instance) -> Iterable[str]:
+    watchdog = instance.live.watchdog
+    for name, text, value in (
+        ("engine_blocked", "Times that one node (or the disk) held the engine up.", watchdog.count if watchdog else 0),
+        ("engine_blocked_seconds", "Real seconds of these.", watchdog.total_s if watchdog else 0.0),
+    ):
+        yield f"# HELP solarflow_{name}_total {text}"
+        yield f"# TYPE solarflow_{name}_total counter"
+        yield f"solarflow_{name}_total {value:g}"
 
 
 def _lines(snapshot: Snapshot, streams: Streams) -> Iterable[str]:

@@ -12,7 +12,16 @@ from pathlib import Path
 import click
 
 from solarflow import __version__
-from solarflow.cli.common import START_TIME, check_project_path, clock_of, data_folder, project_argument, wait_for_end
+from solarflow.cli.common import (
+    PORT,
+    SPEED,
+    START_TIME,
+    check_project_path,
+    clock_of,
+    data_folder,
+    project_argument,
+    wait_for_end,
+)
 from solarflow.errors import FlowError, SolarFlowError, describe
 from solarflow.instance import EMBEDDED, Instance, Options
 from solarflow.logfile import keep_log
@@ -27,11 +36,15 @@ log = logging.getLogger("solarflow")
     "--broker", default=EMBEDDED, show_default=True, envvar="SOLARFLOW_BROKER", show_envvar=True,
     help="mqtt://… or mqtts://… of a broker, or 'embedded'. In the environment its password is not seen by others.",
 )  # fmt: skip
-@click.option("--broker-port", default=1883, show_default=True, help="The embedded broker's port; 0 takes a free one.")
+@click.option(
+    "--broker-port", type=PORT, default=1883, show_default=True, help="The embedded broker's port; 0 takes a free one."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the pages listen.")
-@click.option("--port", default=1880, show_default=True, help="The port of the pages; 0 takes a free one.")
+@click.option("--port", type=PORT, default=1880, show_default=True, help="The port of the pages; 0 takes a free one.")
 @click.option("--data", type=click.Path(path_type=Path), help="The data folder.  [default: PROJECT/data]")
-@click.option("--speed", default=1.0, show_default=True, help="How many seconds of the flows pass in a real one.")
+@click.option(
+    "--speed", type=SPEED, default=1.0, show_default=True, help="How many seconds of the flows pass in a real one."
+)
 @click.option("--start", type=START_TIME, help="Let the flows' clock begin at this UTC time, for trials.  [now]")
 @click.option("--safe", is_flag=True, help="Load and show the flows, start none.")
 @click.option("--watch", is_flag=True, help="Deploy by itself when a file of the project changes.")
