@@ -268,8 +268,16 @@ def measure_start(folder: Path) -> dict[str, Any]:
 
 @click.command(epilog="Example: solarflow bench --only chain --only mqtt")
 @click.option("--only", type=click.Choice(MEASUREMENTS), multiple=True, help="Only this; repeatable.  [all]")
-@click.option("--messages", default=50_000, show_default=True, help="Messages in each run of the chains.")
-@click.option("--seconds", default=4.0, show_default=True, help="How long each MQTT measurement takes.")
+@click.option(
+    "--messages", type=click.IntRange(1), default=50_000, show_default=True, help="Messages in each run of the chains."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, 3600),
+    default=4.0,
+    show_default=True,
+    help="How long each MQTT measurement takes.",
+)
 def bench(only: tuple[str, ...], messages: int, seconds: float) -> None:
     """Measure the engine on this machine and print JSON lines: what, and the figures."""
     chosen = only or MEASUREMENTS

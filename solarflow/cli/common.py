@@ -20,7 +20,14 @@ from solarflow.restore import finish_interrupted
 from solarflow.store import DataFolder
 
 START_TIME = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d"])
+PORT = click.IntRange(0, 65_535)
+SPEED = click.FloatRange(0, 100_000, min_open=True)
 project_argument = click.argument("project", default=".", type=click.Path(path_type=Path))
+
+
+def counted(number: int, what: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number} {what if number == 1 else what + 's'}"
 
 
 def data_folder(project: Path, data: Path | None) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 import solarflow
+from solarflow.cli.common import PORT, SPEED, check_project_path
 from solarflow.cli.run import serve
 from solarflow.cli.simulate import Publishers
 from solarflow.clock import ScaledClock
@@ -30,11 +31,11 @@ PRIMED = ("flows/ingest.json",)
 
 @click.command(epilog="Example: solarflow demo --speed 120")
 @click.option("--homes", default=12, show_default=True, help="How many homes.")
-@click.option("--speed", default=60.0, show_default=True, help="How many seconds pass there in a real one.")
+@click.option("--speed", type=SPEED, default=60.0, show_default=True, help="How many seconds pass there in a real one.")
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same community.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the page listens.")
-@click.option("--port", default=1880, show_default=True, help="The port of the page; 0 takes a free one.")
-@click.option("--broker-port", default=0, help="The embedded broker's port.  [default: a free one]")
+@click.option("--port", type=PORT, default=1880, show_default=True, help="The port of the page; 0 takes a free one.")
+@click.option("--broker-port", type=PORT, default=0, help="The embedded broker's port.  [default: a free one]")
 @click.option("--project", type=click.Path(path_type=Path), help="Run this project's flows, not the shipped ones.")
 @click.option("--data", type=click.Path(path_type=Path), help="Keep the data here.  [default: thrown away at the end]")
 def demo(
@@ -45,7 +46,7 @@ def demo(
 
     It is 10:00 on a summer day in Turin, with fourteen days behind it. At speed 60 an hour passes each minute.
     """
-    flows = project if project is not None else Path(solarflow.__file__).parent
+    flows = check_project_path(project) if project is not None else Path(solarflow.__file__).parent
     kept = data is not None
     folder = data if data is not None else Path(tempfile.mkdtemp(prefix="solarflow-demo-"))
     registry = load_registry()

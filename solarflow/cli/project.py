@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 import solarflow
-from solarflow.cli.common import RunningInstance, check_project_path, data_folder, project_argument
+from solarflow.cli.common import RunningInstance, check_project_path, counted, data_folder, project_argument
 from solarflow.errors import UsageError, describe
 from solarflow.graph import check_project
 from solarflow.manifest import load_project
@@ -34,7 +34,7 @@ def check(ctx: click.Context, project: Path, as_json: bool) -> None:
         click.echo(json.dumps({"problems": listed, "errors": errors, "warnings": len(listed) - errors}, indent=2))
     elif problems:
         click.echo(describe(problems))
-        click.echo(f"{errors} errors, {len(problems) - errors} warnings")
+        click.echo(f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}")
     else:
         nodes = len(checked.plan.nodes) if checked.plan is not None else 0
         flows = len(checked.plan.flows) if checked.plan is not None else 0
@@ -75,7 +75,10 @@ def new(directory: Path) -> None:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(f"{directory} is there already and not empty; name a new folder")
     shipped = Path(solarflow.__file__).parent
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {directory}: {error.strerror}; name another one") from error
     shutil.copy(shipped / "flows.json", directory / "flows.json")
     shutil.copytree(shipped / "flows", directory / "flows", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (directory / ".gitignore").write_text(IGNORED)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import click
 
-from solarflow.cli.common import START_TIME, clock_of, wait_for_end
+from solarflow.cli.common import SPEED, START_TIME, clock_of, wait_for_end
 from solarflow.clock import Clock
 from solarflow.energy.faults import Fault, parse_fault
 from solarflow.mqtt import BrokerOptions, Connection, State
@@ -69,9 +69,14 @@ class Publishers:
 )
 @click.argument("broker", default="mqtt://127.0.0.1:1883")
 @click.option("--homes", default=12, show_default=True, help="How many homes.")
-@click.option("--speed", default=1.0, show_default=True, help="How many seconds of the homes pass in a real one.")
+@click.option(
+    "--speed", type=SPEED, default=1.0, show_default=True, help="How many seconds of the homes pass in a real one."
+)
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same community.")
-@click.option("--interval", "interval_s", default=60.0, show_default=True, help="Seconds between a home's readings.")
+@click.option(
+    "--interval", "interval_s", type=click.FloatRange(0, 86_400, min_open=True), default=60.0, show_default=True,
+    help="Seconds between a home's readings.",
+)  # fmt: skip
 @click.option("--start", type=START_TIME, help="Begin at this UTC time.  [now]")
 @click.option(
     "--fault", "faults", multiple=True, metavar="HOME:KIND[=VALUE][@HOURS]",
