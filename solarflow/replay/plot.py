@@ -94,7 +94,8 @@ def _on_grid(grid: Floats, track: Track, name: str, max_gap_s: float) -> Floats:
 def _draw_relays(axes: Any, replays: Sequence[tuple[str, Replay]], home: str) -> None:
     """Bars for the relays of one home; for all homes, how many relays of each load are on."""
     rows: list[str] = []
-    for label, replay in replays:
+    colours: dict[str, str] = {}
+    for place, (label, replay) in enumerate(replays):
         relays = [relay for relay in replay.plant.relays if relay.spans] if replay.plant is not None else []
         for relay in (relay for relay in relays if relay.home == home):
             rows.append(" ".join(filter(None, (relay.load or f"relay {relay.number}", label and f"({label})"))))
@@ -107,7 +108,10 @@ def _draw_relays(axes: Any, replays: Sequence[tuple[str, Replay]], home: str) ->
             edges = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
             times = [datetime.fromtimestamp(ts, UTC) for ts, _ in edges]
             counts = np.cumsum([change for _, change in edges])
-            axes.step(times, counts, where="post", linewidth=1, label=f"{load} ({label})" if label else load)
+            axes.step(
+                times, counts, "--" if place < len(replays) - 1 else "-", where="post", linewidth=1,
+                color=colours.setdefault(load, f"C{len(colours)}"), label=f"{load} ({label})" if label else load,
+            )  # fmt: skip
     if home:
         axes.set_yticks([row + 0.5 for row in range(len(rows))], rows)
         axes.set_ylim(0, max(1, len(rows)))
