@@ -65,6 +65,7 @@ def main(verbose: bool) -> None:
       solarflow demo                          a simulated community, at once
       solarflow new my-community              a project with the shipped flows
       solarflow check my-community            all that is wrong with it
+      solarflow test my-community             try its flows on their scenarios, in virtual time
       solarflow run my-community              run it, with a broker of its own
     """
     set_up_logging(verbose)

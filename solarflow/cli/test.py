@@ -18,14 +18,11 @@ from solarflow.flowfile import Project
 from solarflow.flowtext import write_atomically
 from solarflow.manifest import read_project
 from solarflow.registry import Registry, load_registry
-from solarflow.scenario import LoadedFile, Outcome, find_files, load_file, run
+from solarflow.scenario import Case, LoadedFile, Outcome, cases_of, find_files, load_file, run
 from solarflow.scenario.coverage import uncovered
-from solarflow.scenario.model import Scenario
 from solarflow.scenario.report import Tone, junit, side_by_side
 from solarflow.scenario.text import canonical
 from solarflow.scenario.update import updated
-
-Chosen = list[tuple[LoadedFile, Scenario]]
 
 TONES: Mapping[Tone, Mapping[str, Any]] = {"quiet": {"dim": True}, "bad": {"fg": "red"}, "plain": {}}
 
@@ -93,9 +90,9 @@ def _quiet(verbose: bool) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _chosen(files: Sequence[LoadedFile], names: Sequence[str]) -> Chosen:
+def _chosen(files: Sequence[LoadedFile], names: Sequence[str]) -> list[Case]:
     """The scenarios that are meant. Raises UsageError for a name that means none."""
-    everything = [(loaded, one) for loaded in files if loaded.model for one in loaded.model.scenarios]
+    everything = [case for loaded in files for case in cases_of(loaded)]
     if not names:
         return everything
     wanted: set[tuple[str, str]] = set()
@@ -112,18 +109,19 @@ def _chosen(files: Sequence[LoadedFile], names: Sequence[str]) -> Chosen:
                 f"no scenario is called '{name}'{nearest(name, known)}; `solarflow test --list` lists them"
             )
         wanted.update(meant)
-    return [(loaded, one) for loaded, one in everything if (loaded.file, one.name) in wanted]
+    return [case for case in everything if (case.file.file, case.scenario.name) in wanted]
 
 
-def _run_all(chosen: Chosen, project: Project, registry: Registry, *, quiet: bool) -> list[Outcome]:
+def _run_all(chosen: list[Case], project: Project, registry: Registry, *, quiet: bool) -> list[Outcome]:
     width = shutil.get_terminal_size((120, 24)).columns
     outcomes = []
     shown = ""
-    for loaded, scenario in chosen:
-        if loaded.file != shown:
-            shown = loaded.file
+    for case in chosen:
+        scenario = case.scenario
+        if case.file.file != shown:
+            shown = case.file.file
             click.echo(shown)
-        outcome = run(loaded, scenario, project, registry)
+        outcome = run(case, project, registry)
         outcomes.append(outcome)
         word = click.style("ok  ", fg="green") if outcome.passed else click.style("FAIL", fg="red", bold=True)
         click.echo(f"  {word}  {scenario.name}")
@@ -135,7 +133,7 @@ def _run_all(chosen: Chosen, project: Project, registry: Registry, *, quiet: boo
     return outcomes
 
 
-def _update(chosen: Chosen, outcomes: Sequence[Outcome]) -> None:
+def _update(chosen: list[Case], outcomes: Sequence[Outcome]) -> None:
     """Write what came into the files of those that failed."""
     came = {(outcome.file, outcome.name): outcome for outcome in outcomes}
     for file, group in groupby(chosen, lambda one: one[0].file):

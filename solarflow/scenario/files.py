@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from solarflow.errors import Problem, Where, nearest
+from solarflow.errors import FlowError, Problem, Where, nearest
 from solarflow.flowfile import UNREADABLE, FlowFile, Project, read_json, read_text, shape_of
 from solarflow.manifest import read_flow
 from solarflow.scenario.coverage import described, normal
@@ -38,6 +38,30 @@ class LoadedFile:
     flows: tuple[FlowFile, ...] = ()
     """The flow files under test."""
     problems: list[Problem] = field(default_factory=list)
+
+
+class Case(NamedTuple):
+    """One scenario of a file without problems."""
+
+    file: LoadedFile
+    scenario: Scenario
+
+    def __str__(self) -> str:
+        return f"{self.file.path.stem}: {self.scenario.name}"
+
+
+def load_all(project: Project) -> list[Case]:
+    """The scenarios of all of a project's scenario files. Raises FlowError with every problem where there is one."""
+    files = [load_file(path, project) for path in find_files(project)]
+    problems = [problem for loaded in files for problem in loaded.problems]
+    if problems:
+        raise FlowError(problems)
+    return [case for loaded in files for case in cases_of(loaded)]
+
+
+def cases_of(loaded: LoadedFile) -> list[Case]:
+    """The scenarios of a file; none where it has problems."""
+    return [] if loaded.model is None else [Case(loaded, scenario) for scenario in loaded.model.scenarios]
 
 
 def find_files(project: Project) -> list[Path]:

@@ -63,14 +63,14 @@ class Recorded(Part):
     """The distance of its samples."""
     value: float | None = None
     """The same value all the time; or:"""
-    values: Annotated[tuple[float, ...], Field(min_length=1)] | None = None
+    values: tuple[float, ...] | None = None
     """One after the other, from the first again after the last; or:"""
     day: DayCourse | None = None
     """A local day's course, straight between its points: {"06:00": 0, "13:00": 2400, "20:00": 0}."""
 
     @model_validator(mode="after")
     def _one_course(self) -> Self:
-        if sum(course is not None for course in (self.value, self.values, self.day)) != 1:
+        if sum(course is not None for course in (self.value, self.values or None, self.day)) != 1:
             raise ValueError("say one of value, values and day")
         if self.until <= self.from_:
             raise ValueError(f"until ({format_duration(self.until)}) is not after from ({format_duration(self.from_)})")
@@ -151,7 +151,9 @@ class Scenario(World):
                 raise ValueError(f"then answers '{one.answers}', which nobody asks for in given")
 
 
-def _names_differ(scenarios: tuple[Scenario, ...]) -> tuple[Scenario, ...]:
+def _named_apart(scenarios: tuple[Scenario, ...]) -> tuple[Scenario, ...]:
+    if not scenarios:
+        raise ValueError("there is no scenario in it; write the first")
     twice = [name for name, count in Counter(scenario.name for scenario in scenarios).items() if count > 1]
     if twice:
         raise ValueError(f"two scenarios have the name '{twice[0]}'; give each its own")
@@ -165,7 +167,7 @@ class ScenarioFile(World):
     """For editors that check while one writes: where the JSON schema is."""
     flow: str | tuple[str, ...] = ()
     """The flow file under test, as flows.json names it, or several; not said: all of the project."""
-    scenarios: Annotated[tuple[Scenario, ...], Field(min_length=1), AfterValidator(_names_differ)]
+    scenarios: Annotated[tuple[Scenario, ...], AfterValidator(_named_apart)]
     """The stories."""
 
     @property

@@ -19,6 +19,7 @@ CONTEXT = 2
 """So many rows that are as expected are shown before and after a difference."""
 MOST_DIFFERENCES = 30
 NARROWEST = 24
+LONGEST_VALUE = 40
 
 Tone = Literal["plain", "quiet", "bad"]
 
@@ -70,6 +71,11 @@ def side_by_side(outcome: Outcome, width: int = 120) -> list[Line]:
                 yield Line(f"  {'':{at_wide[0]}}  ^ {cell.note}", cell.tone)
 
     return list(lines())
+
+
+def describe(outcome: Outcome) -> str:
+    """The comparison as a text."""
+    return "\n".join(line.text for line in side_by_side(outcome))
 
 
 def _table(rows: Sequence[Row]) -> Iterator[_Cells]:
@@ -128,7 +134,7 @@ def _note(row: Row) -> str:
 
 def _value(value: Any) -> str:
     text = repr(value) if value is MISSING else compact(plain(value))
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
 def described(kind: str, subject: Sequence[str], detail: Mapping[str, Any]) -> str:
@@ -168,7 +174,7 @@ def junit(outcomes: Iterable[Outcome]) -> str:
             )
             if not case.passed:
                 kind = "error" if case.error else "failure"
-                text = _NOT_XML.sub("?", "\n".join(line.text for line in side_by_side(case)))
+                text = _NOT_XML.sub("?", describe(case))
                 message = "it could not be played to its end" if case.error else "something else came than expected"
                 ElementTree.SubElement(element, kind, message=message).text = text
     ElementTree.indent(root)

@@ -20,7 +20,7 @@ from solarflow.scenario.course import value_at
 from solarflow.scenario.devices import SimulatedRelay
 from solarflow.scenario.events import Event
 from solarflow.scenario.expectations import Shows
-from solarflow.scenario.files import LoadedFile
+from solarflow.scenario.files import Case
 from solarflow.scenario.model import Scenario
 from solarflow.scenario.model import World as Given
 from solarflow.scenario.parts import Timed
@@ -36,7 +36,7 @@ from solarflow.scenario.steps import (
     RestartStep,
     SetStep,
 )  # fmt: skip
-from solarflow.scenario.world import FIRST, LAST, World, WorldHomes
+from solarflow.scenario.world import BEFORE, FIRST, LAST, World, WorldHomes
 from solarflow.testing import START
 
 CHECKPOINT_S = 1.0
@@ -66,8 +66,9 @@ class Outcome:
         return not self.error and all(row.fits for row in self.rows)
 
 
-def run(loaded: LoadedFile, scenario: Scenario, project: Project, registry: Registry) -> Outcome:
-    """Play a scenario of a file that has no problems, and compare."""
+def run(case: Case, project: Project, registry: Registry) -> Outcome:
+    """Play a scenario, and compare what comes with what is expected."""
+    loaded, scenario = case
     assert loaded.model is not None  # noqa: S101 - the caller has looked at its problems
     begun = time.perf_counter()
     outcome = Outcome(loaded.file, scenario.name)
@@ -295,7 +296,7 @@ class _Play:
             return
         self.bench.halt(killed=step.restart == "killed")
         self.world.engine_is_up = False
-        self.world.later(step.down, self._resume)
+        self.world.later(step.down, self._resume, BEFORE)
 
     def _resume(self) -> None:
         self.world.engine_is_up = True

@@ -23,8 +23,8 @@ from solarflow.scenario.memory_store import MemoryStore
 from solarflow.store.homes import Home
 
 Action = Callable[[], None]
-FIRST, LAST = 0, 1
-"""What happens at one moment in its order; looking at it comes last."""
+BEFORE, FIRST, LAST = -1, 0, 1
+"""Of what happens at one moment: the engine is back first, looking at it comes last."""
 
 
 class Agenda:
@@ -69,11 +69,12 @@ class World:
 
     def note(self, kind: str, *subject: str, **detail: Any) -> None:
         """Add an event of this moment."""
-        self.events.append(Event(self.now(), kind, subject, detail))
+        # UTC seconds as floats are exact to a quarter of a microsecond only.
+        self.events.append(Event(round(self.now(), 6), kind, subject, detail))
 
-    def later(self, seconds: float, action: Action) -> None:
+    def later(self, seconds: float, action: Action, order: int = FIRST) -> None:
         """Let something happen after so many seconds."""
-        self.agenda.add(self.now() + seconds, action)
+        self.agenda.add(self.now() + seconds, action, order)
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
         """A device publishes: the engine hears it, if both reach the broker."""
