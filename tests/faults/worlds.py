@@ -173,9 +173,9 @@ class VirtualWorld(World):
 
     def _tell(self, house: House, report: dict[str, Any] | None) -> None:
         if report is not None:
-            self._later(house.id, lambda: self._deliver(f"comunita/{house.id}/rele/1", report))
+            self._later(house.id, lambda: self.deliver(f"comunita/{house.id}/rele/1", report))
 
-    def _deliver(self, topic: str, payload: Any, retain: bool = False) -> None:
+    def deliver(self, topic: str, payload: Any, retain: bool = False) -> None:
         if self._engine_up and self._broker_up:
             self.bench.mqtt.deliver(topic, payload, retain=retain)
 
@@ -197,7 +197,7 @@ class VirtualWorld(World):
             house.next_reading = self._t + house.interval_s
             if not house.silent:
                 house.last_reading = self._t
-                self._deliver(f"comunita/{house.id}/bilancio", house.reading())
+                self.deliver(f"comunita/{house.id}/bilancio", house.reading())
         if self._t >= house.next_report:
             house.next_report = self._t + self.times.ttl_s / 5
             if not house.relay.deaf:
