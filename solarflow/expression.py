@@ -26,6 +26,8 @@ from solarflow.expression_source import (
     MAX_LITERAL,
     REFUSED,
     Source,
+    count_walks,
+    walks,
 )
 from solarflow.expression_values import (
     ARITHMETIC,
@@ -35,6 +37,7 @@ from solarflow.expression_values import (
     MISSING,
     ORDER,
     Fault,
+    bounded_walk,
     calculate,
     contains,
     equal,
@@ -101,16 +104,18 @@ def compile_expression(text: str) -> Expression:
     if not text.strip():
         raise ExpressionError("the expression is empty; write one, such as payload > 1000")
     source = Source(text)
-    compiler = _Compiler(source)
-    evaluate = compiler.compile(source.parse())
+    tree = source.parse()
+    compiler = _Compiler(source, count_walks(tree))
+    evaluate = compiler.compile(tree)
     return Expression(text, evaluate, compiler.names, compiler.variables)
 
 
 class _Compiler:
     """Turns one syntax tree into nested closures, and collects the paths that it reads."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, all_walks: int) -> None:
         self.source = source
+        self.all_walks = all_walks
         self.names: dict[str, None] = {}
         self.variables: dict[str, None] = {}
 
@@ -282,12 +287,14 @@ class _Compiler:
 
         compare = equal if symbol in ("==", "!=") else contains
         wanted = symbol in ("==", "in")
-        quick = compare is equal
+        quick, all_walks = compare is equal, self.all_walks
 
         def checked(a: Any, b: Any) -> bool:
             if quick and type(a) in _SCALARS and type(b) in _SCALARS:
                 return (a == b) is wanted
             try:
+                if not quick:
+                    bounded_walk(b, all_walks)
                 return compare(a, b) is wanted
             except Fault as fault:
                 raise source.failed(node, fault) from None
@@ -322,10 +329,13 @@ class _Compiler:
         if compute is None:
             return self._number(node) if name == "number" else self._optional(node, name)
         arguments, source = [self.compile(argument) for argument in node.args], self.source
+        all_walks = self.all_walks if walks(node) else 0
 
         def run(msg: Message, variables: Variables) -> Any:
             values = [argument(msg, variables) for argument in arguments]
             try:
+                if all_walks:
+                    bounded_walk(values[0], all_walks)
                 return compute(*values)
             except Fault as fault:
                 raise source.failed(node, fault) from None

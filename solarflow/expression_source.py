@@ -25,6 +25,7 @@ ALLOWED = (
     " functions"
 )
 
+_WALKING = frozenset({"max", "mean", "min", "sum"})
 _FILE = "<expression>"
 # Python warns on stderr about spellings such as '\d' and 1if; whoever wrote the expression does not sit there.
 warnings.filterwarnings("ignore", module=re.escape(_FILE))
@@ -152,3 +153,16 @@ class Source:
             if count > MAX_NODES:
                 raise self.refuse(tree, f"more than {MAX_NODES} parts; split it into several nodes")
             level = [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+
+
+def walks(node: ast.AST) -> bool:
+    """Whether this part goes through a list or text item by item: sum(list) and the like, and `in`."""
+    if isinstance(node, ast.Compare):
+        return any(isinstance(operation, (ast.In, ast.NotIn)) for operation in node.ops)
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _WALKING
+
+
+def count_walks(tree: ast.AST) -> int:
+    """How many lists or texts an expression goes through."""
+    operations = [node.ops if isinstance(node, ast.Compare) else [node] for node in ast.walk(tree) if walks(node)]
+    return sum(map(len, operations))

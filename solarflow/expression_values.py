@@ -22,6 +22,10 @@ MAX_TEXT = 10_000
 """Longest text, in characters, that an expression makes."""
 MAX_ITEMS = 100_000
 """Longest list that a function or `in` walks: a day of one reading per second fits."""
+MAX_WALKED = 200_000
+"""Most list items that all functions and `in` of one expression walk together."""
+MAX_SEARCHED = 2_000_000
+"""Longest text, in characters, that all `in` of one expression search together."""
 MAX_COMPARED = 1_000
 """Most parts of a list or object that `==` compares."""
 MAX_COMPARED_DEPTH = 20
@@ -190,6 +194,20 @@ def contains(needle: Any, hay: Any) -> bool:
     raise Fault(f"'in' needs a list, a text or an object on its right, found {found(hay)}")
 
 
+def bounded_walk(value: Any, walks: int) -> None:
+    """Raise Fault where a list or text is too long to be walked in an expression that walks `walks` of them."""
+    if isinstance(value, list):
+        alone, together, what = MAX_ITEMS, MAX_WALKED, "list has {} items"
+    elif isinstance(value, str):
+        alone, together, what = MAX_SEARCHED, MAX_SEARCHED, "text has {} characters"
+    else:
+        return
+    most = min(alone, together // walks)
+    if len(value) > most:
+        many = f" in an expression that goes through {walks} lists or texts" if most < alone else ""
+        raise Fault(f"the {what.format(len(value))}; at most {most} are allowed{many}")
+
+
 def _hint(left: Any, right: Any) -> str:
     if isinstance(left, bool) or isinstance(right, bool):
         return "; int(x) makes 1 or 0 of True or False"
@@ -255,7 +273,10 @@ def _some_numbers(*values: Any) -> list[Any]:
 
 
 def _sum(values: Any) -> Any:
-    numbers = _numbers(values)
+    return _total(_numbers(values))
+
+
+def _total(numbers: list[Any]) -> Any:
     if all(isinstance(number, int) for number in numbers):
         return bounded(sum(numbers))
     try:
@@ -266,7 +287,7 @@ def _sum(values: Any) -> Any:
 
 def _mean(values: Any) -> float:
     numbers = _some_numbers(values)
-    return float(bounded(_sum(values) / len(numbers)))
+    return float(bounded(_total(numbers) / len(numbers)))
 
 
 def _round(value: Any, digits: Any = None) -> Any:
