@@ -36,8 +36,8 @@ Details
     Messages go to the code and back as JSON: numbers, texts, True, False, None, lists and dicts, at most 16 MB and 100
     deep. Anything else (bytes, dates, sets) is an error that says where it is; only the `res` of `http in` passes as
     it is. What the code prints is written to the log, at most 10,000 characters for each message; the output of
-    programs that it starts is not kept. It runs in an empty folder that goes with the process, and sees no environment
-    variable but PATH.
+    programs that it starts is not kept. It runs in an empty folder that goes with the process, and of the program's
+    environment variables it sees PATH only.
 
     Where the machine cannot limit memory (macOS), a line in the log says so.
 """
