@@ -96,7 +96,7 @@ class NodeHosting:
         """Show a status and tell the status nodes. An empty text takes it away."""
         self._show(node.id, status, node.max_keys)
         spec = self.plan.nodes.get(node.id)
-        if spec is not None and node.role != "status":
+        if spec is not None and self.listeners.status and node.role != "status":
             self._tell_watchers(self.listeners.watchers(spec), status, _source(node))
 
     def _show(self, shown_at: str, status: Status, max_keys: int) -> None:

@@ -221,9 +221,9 @@ class LoadPriority(Node):
         self._act(home)
 
     def repeat(self, home: str) -> None:
-        """Say all again; that something is to be on, only while readings come."""
-        self.after(self.config.repeat_s, self.repeat, home)
-        if self._live_of(home).heard or not self.state[home].order:
+        """Say all again, while readings come: where they do not, all is off and has been said to be."""
+        if self._live_of(home).heard:
+            self.after(self.config.repeat_s, self.repeat, home)
             self._say(home, [*self.state[home].loads])
 
     def fall_silent(self, home: str) -> None:

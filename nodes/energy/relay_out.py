@@ -112,7 +112,6 @@ class RelayOut(Node):
     state: KeyedState[RelayState]
 
     EXAMPLE = Example(
-        text="A request, its command, the answer.",
         config={"relay": "1"},
         given=[
             at(0, home="casa_A", payload=True, reason="surplus"),
@@ -194,7 +193,10 @@ class RelayOut(Node):
 
     def _known(self, home: str) -> RelayState:
         """The state of a home. Raises NodeError where no topic can be made of its name."""
-        topic = self._topic.format(home=home, relay=(relay := self._relay(home) or self.config.relay))
+        relay = self._relay(home) or self.config.relay
+        if (known := self.state.peek(home)) is not None and known.relay == relay and known.topic:
+            return self.state[home]
+        topic = self._topic.format(home=home, relay=relay)
         state = self.state[home]
         if state.topic not in ("", topic):
             if state.on:
@@ -260,8 +262,7 @@ class RelayOut(Node):
 
     def _hear_feedback(self, home: str, msg: Message) -> None:
         payload = msg.get("payload")
-        said = payload.get("stato") if isinstance(payload, dict) else payload
-        if said != "ON" and said != "OFF":
+        if (said := payload.get("stato") if isinstance(payload, dict) else payload) not in ("ON", "OFF"):
             raise NodeError(f'a relay reports {payload!r:.60}; expected {{"stato": "ON"}} or {{"stato": "OFF"}}')
         state = self.state.peek(home)
         if state is None or (msg.get("retain") and state.real is not None):
@@ -281,8 +282,7 @@ class RelayOut(Node):
         self.decide(home)
 
     def _hear_presence(self, home: str, msg: Message) -> None:
-        payload = msg.get("payload")
-        if payload != "online" and payload != "offline":
+        if (payload := msg.get("payload")) not in ("online", "offline"):
             raise NodeError(f'the home says {payload!r:.60}; expected "online" or "offline"')
         self._known(home).offline = payload == "offline"
         self.decide(home)
@@ -331,8 +331,8 @@ class RelayOut(Node):
         if on:
             state.sent_at = self.clock.now()
         payload = {"stato": "ON", "ttl_s": self.config.ttl_s} if on else {"stato": "OFF"}
-        where = {"home": home, "relay": state.relay, "topic": state.topic}
-        self.send({**where, "payload": payload, "qos": 0, "retain": False})
+        where = {"home": home, "relay": state.relay, "topic": state.topic, "qos": 0, "retain": False}
+        self.send({**where, "payload": payload})
 
     def go_stale(self, home: str) -> None:
         """Nobody has asked for too long."""
@@ -396,5 +396,5 @@ class RelayOut(Node):
         report = state.report(reason, until, self._feedback is not None)
         if report != state.told:
             state.told = report
-            load = state.load or self.config.load
-            self.send({"home": home, "relay": state.relay, "load": load, "payload": dict(report)}, port=1)
+            where = {"home": home, "relay": state.relay, "load": state.load or self.config.load}
+            self.send({**where, "payload": dict(report)}, port=1)

@@ -67,7 +67,8 @@ class RelayState:
         if self.override:
             return Wish(self.override == "on", "override", self.override_until)
         if not good:
-            return Wish(False, self.reason if self.reason == "waiting" else "stale")
+            # One that rests, and was last asked to, rests for the reason it was given.
+            return Wish(False, "stale" if self.wanted or (self.on and self.reason != "waiting") else self.reason)
         if self.wanted and not self.fresh:
             return Wish(self.on, "waiting")
         return Wish(self.wanted, self.reason)
