@@ -52,6 +52,10 @@ class ScaledClock:
         """Clock seconds since this clock was made."""
         return (time.monotonic() - self._real_start) * self.speed
 
+    def go_on_from(self, moment: float) -> None:
+        """Where it is still before `moment` (UTC seconds), go on from there: no hour is lived through twice."""
+        self._start += max(0.0, moment - self.now())
+
     def real_seconds(self, duration_s: float) -> float:
         """`duration_s` divided by the speed."""
         return duration_s / self.speed

@@ -13,12 +13,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from solarflow.broker import BrokerSettings, EmbeddedBroker
 from solarflow.broker_rights import Rights, hash_secret
-from solarflow.clock import Clock, SystemClock
+from solarflow.clock import Clock, ScaledClock, SystemClock
 from solarflow.engine import Deployment, DeployMode, Engine, Limits
 from solarflow.errors import FlowError, Problem, StoreError
 from solarflow.flowfile import Project
@@ -40,6 +41,8 @@ T = TypeVar("T")
 EMBEDDED = "embedded"
 TOKEN_FILE = "access-token"  # noqa: S105 - a file's name
 BROKER_USERS_FILE = "broker-users.json"
+AHEAD_S = 300.0
+"""Data from so far ahead of the clock are told at the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +139,26 @@ class Instance:
         services.store, services.homes = folder.telemetry, folder.homes
         services.alerts = self.alerts = ToldAlerts(folder.alerts)
         self.engine.on_event.append(self._tell_relays)
-        self.engine.restore(folder.telemetry.load_state())
+        kept = folder.telemetry.load_state()
+        self._follow_on(kept.saved_at)
+        self.engine.restore(kept)
         if self.options.safe:
             log.warning("started in safe mode: the flows are loaded and shown, nothing runs")
         else:
             self._apply(plan, "full")
+
+    def _follow_on(self, saved_at: float) -> None:
+        """See that the time goes on where the data end: in scaled time they may well lie ahead of the machine's."""
+        ahead_s = saved_at - self.clock.now()
+        until = datetime.fromtimestamp(saved_at, UTC).isoformat(" ", "seconds").removesuffix("+00:00")
+        if isinstance(self.clock, ScaledClock) and ahead_s > 0:
+            self.clock.go_on_from(saved_at)
+            log.info("the clock goes on at %s UTC, where the data end", until)
+        elif ahead_s > AHEAD_S:
+            log.warning(
+                "the data were saved at %s UTC, which is ahead of the clock: after a run with --speed take another "
+                "data folder; else set this machine's clock", until,
+            )  # fmt: skip
 
     async def _start_broker(self) -> None:
         users = read_broker_users(self.options.data)

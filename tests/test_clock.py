@@ -51,3 +51,13 @@ def test_the_system_clock_is_the_machines_own():
     assert abs(clock.now() - time.time()) < 5
     assert abs(clock.monotonic() - time.monotonic()) < 5
     assert clock.real_seconds(3) == 3
+
+
+def test_scaled_time_goes_on_from_a_later_moment_and_never_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 5.0)
+    clock = ScaledClock(60, start=1000.0)
+    clock.go_on_from(4000.0)
+    assert clock.now() == 4000.0
+    clock.go_on_from(3000.0)
+    assert clock.now() == 4000.0
+    assert clock.monotonic() == 0.0, "what measures holds does not jump"

@@ -7,7 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -68,8 +70,10 @@ def _homes(instance: Instance, community: Community, clock: ScaledClock) -> Iter
     assert instance.broker_options is not None  # noqa: S101 - it runs
     publishers = Publishers(community, instance.broker_options, clock)
     publishers.start()
+    there = datetime.fromtimestamp(clock.now(), ZoneInfo("Europe/Rome"))
     click.echo(
-        f"{len(community.homes)} homes publish; it is 10:00 on 21 June there, {clock.speed:g} times as fast as here\n"
+        f"{len(community.homes)} homes publish; it is {there:%H:%M on %-d %B} there, "
+        f"{clock.speed:g} times as fast as here\n"
     )
     try:
         yield
