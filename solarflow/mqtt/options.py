@@ -152,7 +152,8 @@ class Limits:
 
     first_retry_s: float = 0.5
     """The shortest pause before a new attempt."""
-    longest_retry_s: float = 30.0
+    longest_retry_s: float = 4.0
+    """Relays wait for their broker: after however long an outage it is found again within five seconds."""
     stable_after_s: float = 1.0
     """A connection that lasted this long counts as a success: the pauses begin anew."""
     connect_timeout_s: float = 5.0

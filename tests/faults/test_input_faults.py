@@ -39,7 +39,7 @@ REFUSED = {
     "half-a-character": b'{"potenza_w": "\\ud800"}',
 }  # fmt: skip
 WRONG = {
-    "a-text": b'{"potenza_w": "1500"}', "a-list": b"[1500]", "a-boolean": b'{"potenza_w": true}', "null": b"null",
+    "a-text": b'{"potenza_w": "much"}', "a-list": b"[1500]", "a-boolean": b'{"potenza_w": true}', "null": b"null",
     "no-power": b"{}", "power-in-a-list": b'{"potenza_w": [1500]}', "too-large": b'{"potenza_w": 1e15}',
     "too-negative": b'{"potenza_w": -5000}', "a-long-integer": b'{"potenza_w": ' + b"9" * 400 + b"}",
     "time-before-the-epoch": b'{"potenza_w": 7, "ts": -1e300}',
