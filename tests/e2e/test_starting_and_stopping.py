@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.request import urlopen
@@ -27,6 +29,9 @@ from running import (
     solarflow,
     until,
 )
+
+from solarflow.clock import Clock, ScaledClock, SystemClock
+from solarflow.instance import Instance, Options
 
 END_S = 2.0
 
@@ -76,6 +81,24 @@ def test_without_its_broker_it_runs_says_so_and_connects_when_the_broker_appears
             assert engine.health()["problems"] == []
 
 
+def test_scaled_time_goes_on_where_the_data_end_and_real_time_says_that_they_are_ahead(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run_at(clock: Clock) -> float:
+        instance = Instance(Options(project, project / "data", broker_port=0, clock=clock, environ={}))
+        instance.start()
+        instance.stop()
+        return clock.now()
+
+    caplog.set_level("INFO", "solarflow")
+    ended = run_at(ScaledClock(10.0, time.time() + 7200))
+    assert "data" not in caplog.text
+    assert run_at(ScaledClock(10.0)) > ended
+    assert re.search(r"the clock goes on at .* UTC, where the data end", caplog.text)
+    assert abs(run_at(SystemClock()) - time.time()) < 1
+    assert re.search(r"the data were saved at .* UTC, which is ahead of the clock", caplog.text)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_within_two_seconds_with_a_page_open_and_a_relay_on(
     broker: str, project: Path, how: signal.Signals
@@ -106,7 +129,7 @@ def test_a_signal_ends_it_within_two_seconds_with_a_page_open_and_a_relay_on(
 def test_the_demonstration_shows_relays_and_the_alert_and_ends_on_ctrl_c() -> None:
     with Process(command("demo", "--speed", 600, "--port", 0)) as demo:
         demo.line(r"pages at http://127\.0\.0\.1:\d+", 30)
-        demo.line(r"12 homes publish; it is 10:00 on 21 June there, 600 times as fast")
+        demo.line(r"12 homes publish; it is 1\d:\d\d on 21 June there, 600 times as fast")
         demo.line(r"casa_\d\d  \w+ ON: surplus", 10)
         demo.line(r"casa_07  ALERT low-yield", 15)
         code, took_s = demo.end(signal.SIGINT)

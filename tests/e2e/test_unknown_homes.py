@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from running import Listener, Meters, Solarflow, until, with_both_brokers
@@ -22,7 +21,7 @@ def _heard_then_approved(broker: str, project: Path) -> None:
     ):
         meters["comunita/casa_X/bilancio"] = {"produzione_w": 5000, "consumo_w": 300}
         until(lambda: engine.health()["homes_waiting_for_approval"] == 1, 10, "it is noticed")
-        until(lambda: _pending(engine) == ["casa_X"], 10, "it is listed as waiting")
+        until(lambda: _pending(engine.data) == ["casa_X"], 10, "it is kept as waiting")
         assert "casa_X               waits for approval" in engine.homes("list").stdout
         assert not heard.on("comunita/casa_X/rele/1/set")
         assert _samples(engine.data) == []
@@ -32,13 +31,12 @@ def _heard_then_approved(broker: str, project: Path) -> None:
         assert "casa_X is approved" in approved.stdout
         assert heard.wait("comunita/casa_X/rele/1/set", 20, stato="ON").payload["ttl_s"] == 300
         until(lambda: _samples(engine.data), 5, "its readings are stored")
-        assert _pending(engine) == []
+        assert _pending(engine.data) == []
 
 
-def _pending(engine: Solarflow) -> list[str]:
-    listed = engine.homes("list", "--json")
-    assert listed.returncode == 0, listed.stderr
-    return [entry["id"] for entry in json.loads(listed.stdout)["pending"]]
+def _pending(data: Path) -> list[str]:
+    with DataFolder.read_only(data) as reader:
+        return [waiting.id for waiting in reader.homes.pending()]
 
 
 def _samples(data: Path) -> list[str]:
