@@ -53,10 +53,10 @@ class FolderLock:
             ) from error
         try:
             self._take()
+            self._write(Holder(os.getpid(), datetime.now(UTC).isoformat(timespec="seconds")))
         except BaseException:
             os.close(self._descriptor)
             raise
-        self._write(Holder(os.getpid(), datetime.now(UTC).isoformat(timespec="seconds")))
 
     def _take(self) -> None:
         for attempt in range(ATTEMPTS):
@@ -74,14 +74,19 @@ class FolderLock:
         )
 
     def announce(self, port: int) -> None:
-        """Write into the lock file on which port this program answers."""
+        """Write into the lock file on which port this program answers. Raises StoreError."""
         self._write(Holder(self._holder.pid, self._holder.start, port))
 
     def _write(self, holder: Holder) -> None:
         self._holder = holder
         text = json.dumps(asdict(holder)).encode() + b"\n"
-        os.pwrite(self._descriptor, text, 0)
-        os.ftruncate(self._descriptor, len(text))
+        try:
+            os.pwrite(self._descriptor, text, 0)
+            os.ftruncate(self._descriptor, len(text))
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {self.path}: {error.strerror}. Make space on its disk, or check it; then start again"
+            ) from error
 
     def release(self) -> None:
         """Give the folder free."""
