@@ -35,6 +35,11 @@ START_S = 30.0
 """A machine that runs other things besides may take its time."""
 
 
+def end_limit_s() -> float:
+    """How long an end may take: two seconds, and more in proportion where other programs want the processor, too."""
+    return 2.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def until(holds: Callable[[], Any], timeout_s: float, what: str) -> Any:
     """Poll until `holds()` is true and answer it; fails the test with `what` after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
