@@ -146,7 +146,7 @@ class RelayOut(Node):
             state.offline = state.offline and self._presence is not None
             if state.override_until <= now:
                 state.override = ""
-            elif state.override:
+            elif state.override and (self.remaining(self.end_override, home) or 1e9) > state.override_until - now:
                 self.restart(state.override_until - now, self.end_override, home)
             if state.on:
                 self.restart(min(max(0.0, state.sent_at + config.repeat_s - now), config.repeat_s), self.repeat, home)
@@ -256,7 +256,7 @@ class RelayOut(Node):
         except ValueError as error:
             raise NodeError(str(error)) from None
         state.override, state.override_until, state.override_by = override, end, str(msg.get("by") or "")
-        self.restart(end - now, self.end_override, home)
+        self.restart(for_s, self.end_override, home) if for_s else self.at(end, self.end_override, home)
         self._renew(home, state)
         self.decide(home)
 

@@ -48,9 +48,9 @@ class Times:
     slack_s: float = 4
     """What lies between the engine's decision and the device: way, steps of the simulation, a busy machine."""
 
-    def edits(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """For `make_project`."""
-        boiler = {**BOILER, "hold_s": self.hold_s, "release_s": self.release_s, "min_on_s": 0, "min_off_s": 0}
+    def edits(self, **load: Any) -> dict[tuple[str, str], dict[str, Any]]:
+        """For `make_project`; `load`: properties of the boiler."""
+        boiler = {**BOILER, "hold_s": self.hold_s, "release_s": self.release_s, "min_on_s": 0, "min_off_s": 0, **load}
         return {
             ("self-consumption", "relays-priority"): {
                 "loads": [boiler], "settle_s": self.settle_s, "max_age_s": self.readings_age_s,

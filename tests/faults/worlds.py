@@ -18,8 +18,10 @@ from typing import Any
 import paho.mqtt.client as paho
 from brokers import Mosquitto
 
+from solarflow.clock import VirtualClock
 from solarflow.flowbench import FlowBench
 from solarflow.offline import OfflineMessage
+from solarflow.testing import START
 
 from .hub import HubProcess, open_alerts
 from .projects import BOILER, QUICK, SHIPPED, Times, edit, make_project, register
@@ -56,10 +58,10 @@ class House:
 class World(ABC):
     """The face of both."""
 
-    def __init__(self, trial: Trial, times: Times) -> None:
+    def __init__(self, trial: Trial, times: Times, **load: Any) -> None:
         self.trial, self.times, self.rng = trial, times, trial.rng
         self.houses: list[House] = []
-        self.project = make_project(trial.folder, times.edits())
+        self.project = make_project(trial.folder, times.edits(**load))
         for number in range(trial.homes):
             interval_s = times.interval_s * self.rng.uniform(0.6, 1.0)
             self.houses.append(House(f"casa_{number:02}", interval_s, self.rng.uniform(0, interval_s)))
@@ -136,13 +138,22 @@ class World(ABC):
         self.trial.recovered(off - cause, within_s + self.times.slack_s)
 
 
+class SteppableClock(VirtualClock):
+    """A virtual clock whose UTC somebody sets."""
+
+    def step(self, seconds: float) -> None:
+        self._now += seconds
+        self._start += seconds
+
+
 class VirtualWorld(World):
     """The shipped flows in virtual time, with the homes stepping beside it."""
 
-    def __init__(self, trial: Trial, times: Times = SHIPPED) -> None:
-        super().__init__(trial, times)
+    def __init__(self, trial: Trial, times: Times = SHIPPED, *, start: float = START, **load: Any) -> None:
+        super().__init__(trial, times, **load)
         homes = [{"id": house.id, "peak_power_wp": 4000} for house in self.houses]
-        self.bench = FlowBench(self.project, homes=homes, watch=())
+        self.bench = FlowBench(self.project, homes=homes, watch=(), start=start)
+        self.bench.clock.__class__ = SteppableClock
         self.bench.mqtt.on_publish = self._commanded
         self._engine_up = self._broker_up = True
         self._order = count()
@@ -202,6 +213,12 @@ class VirtualWorld(World):
             house.next_report = self._t + self.times.ttl_s / 5
             if not house.relay.deaf:
                 self._tell(house, house.relay.report())
+
+    def step_clock(self, seconds: float) -> None:
+        """Set the wall clock; no time passes."""
+        clock = self.bench.clock
+        assert isinstance(clock, SteppableClock)
+        clock.step(seconds)
 
     def kill(self) -> None:
         self.bench.checkpoint()
