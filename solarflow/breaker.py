@@ -40,9 +40,13 @@ class Breaker:
         return len(self._failing)
 
     def key_of(self, msg: Message | None) -> str:
-        """Whose message it is, as far as it can be told."""
-        value = self._node._key_path.get(msg) if msg is not None else None
-        return value if isinstance(value, str) else ""
+        """Whose message it is: its key, or, where it has none, its topic; "" where it says neither."""
+        if msg is None:
+            return ""
+        for value in (self._node._key_path.get(msg), msg.get("topic")):
+            if isinstance(value, str) and value:
+                return value
+        return ""
 
     @property
     def open_keys(self) -> list[str]:
@@ -57,10 +61,13 @@ class Breaker:
             if len(self._failing) >= self._node.max_keys:
                 del self._failing[next(iter(self._failing))]
             failing = self._failing[key] = _Failing()
+        now = self._clock.monotonic()
+        if failing.open_until and now - failing.open_until > LONGEST_REST_S:
+            failing.in_a_row, failing.rest_s, failing.open_until = 0, FIRST_REST_S, 0.0  # that was long ago
         failing.in_a_row += 1
         if failing.in_a_row < TRIPS_AFTER:
             return False
-        failing.open_until = self._clock.monotonic() + failing.rest_s
+        failing.open_until = now + failing.rest_s
         failing.rest_s = min(failing.rest_s * 2, LONGEST_REST_S)
         failing.in_a_row = TRIPS_AFTER - 1  # after the rest one failure is enough
         self._node.status(f"rests after {TRIPS_AFTER} errors", "red", "ring", key)

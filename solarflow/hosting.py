@@ -158,7 +158,12 @@ class NodeHosting:
             breaker = self.breakers[cell.node.id] = Breaker(cell.node, self.clock, healthy)
             cell.guard = breaker.guard
             cell.refresh()
-        breaker.failed(breaker.key_of(msg))
+        key = breaker.key_of(msg)
+        if breaker.failed(key):
+            try:
+                cell.node.on_rest(key)
+            except Exception as error:  # it is resting already; nothing more can be done for it
+                log.exception("%r cannot be put to rest: %s", cell.node, error)
 
     def _caught(self, node: Node, text: str, msg: Message | None) -> bool:
         spec = self.plan.nodes.get(node.id)

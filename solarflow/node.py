@@ -202,6 +202,9 @@ class Node:
     def on_removed(self) -> None:
         """The node is deleted from the flow (after `on_stop`): make safe what depended on it."""
 
+    def on_rest(self, key: str) -> None:
+        """The breaker has tripped: for a while no message of `key` comes in. Make safe what depends on them."""
+
     def on_trigger(self) -> None:
         """Somebody pressed its button (inject)."""
         raise NodeError(f"a {self.type} node has no button")

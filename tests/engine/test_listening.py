@@ -290,6 +290,31 @@ def test_messages_without_a_home_count_for_the_node_itself(flow):
     assert bench.payloads("b") == [2]
 
 
+def test_where_there_is_no_home_one_topic_s_rubbish_stops_no_other_topic(flow):
+    bench = flow(node("bad", "fail", "b", bad="x"), node("b", "pass"))
+    fail_ten_times(bench, topic="dev1")
+    bench.inject("bad", payload=1, topic="dev1")
+    bench.inject("bad", payload=2, topic="dev2")
+    assert bench.payloads("b") == [2]
+
+
+def test_a_node_hears_that_it_is_put_to_rest_and_for_whom(flow):
+    bench = flow(node("bad", "fail", "b", bad="x"), node("b", "pass"))
+    rested = []
+    bench.node("bad").on_rest = rested.append
+    fail_ten_times(bench, home="casa_A")
+    assert rested == ["casa_A"]
+
+
+def test_a_failure_long_after_the_last_rest_begins_the_count_anew(flow):
+    bench = flow(node("bad", "fail", "b", bad="x"), node("b", "pass"))
+    fail_ten_times(bench)
+    bench.advance(FIRST_REST_S + 3601)
+    bench.inject("bad", payload="x")
+    bench.inject("bad", payload=1)
+    assert bench.payloads("b") == [1]
+
+
 def test_a_success_in_between_begins_the_count_anew(flow):
     bench = flow(node("bad", "fail", "b", bad="x"), node("b", "pass"))
     for _ in range(9):
