@@ -115,7 +115,11 @@ class Cell:
         node._outputs = tuple(ports)
         node._send_each = _send_each_of(ports, None if node.forwards else stamp)
         node.send = _send_of(ports)  # type: ignore[method-assign]  # the direct call replaces the method
-        self._base = node.input_function(node.send)
+        try:
+            self._base = node.input_function(node.send)
+        except Exception as error:  # noqa: BLE001 - the other nodes of the deploy are to run all the same
+            self.fail(error, {})
+            self._base = _broken(error)
         self.refresh()
 
     def refresh(self) -> None:
@@ -141,6 +145,16 @@ class Cell:
                 on_complete(node, before)
 
         return completing
+
+
+def _broken(error: Exception) -> Callable[[Message], Any]:
+    """What receives for a node that could not be made ready: every message is an error that says why."""
+    reason = f"this node could not be made ready: {error}"
+
+    def refuse(_msg: Message) -> None:
+        raise NodeError(reason)
+
+    return refuse
 
 
 def _port(targets: Sequence[Wire | Deliver]) -> tuple[Deliver, Callable[[], int]]:

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -85,6 +86,7 @@ class Instance:
         self._plan: Plan | None = None
         self._maintained = 0.0
         self._told: dict[tuple[str, str], str] = {}
+        self._deploying = threading.Lock()
 
     @property
     def engine(self) -> Engine:
@@ -103,7 +105,7 @@ class Instance:
         Raises FlowError where the project has errors, StoreError where the data folder cannot be used, UsageError
         where the broker cannot be started. Then nothing runs and nothing was changed.
         """
-        self._plan = self._check()
+        self._take(*self._check())
         if self.options.broker != EMBEDDED:
             self.broker_options = BrokerOptions.from_url(self.options.broker)
         self.live.start()
@@ -112,13 +114,16 @@ class Instance:
         """Stop everything and save."""
         self.live.stop()
 
-    def _check(self) -> Plan:
-        self.project = load_project(self.options.project, self.registry, self.options.environ)
-        checked = check_project(self.project, self.registry, self.options.environ)
-        self.problems = list(checked.problems)
+    def _check(self) -> tuple[Project, list[Problem], Plan]:
+        project = load_project(self.options.project, self.registry, self.options.environ)
+        checked = check_project(project, self.registry, self.options.environ)
         if checked.plan is None:
-            raise FlowError(self.problems)
-        return checked.plan
+            raise FlowError(checked.problems)
+        return project, list(checked.problems), checked.plan
+
+    def _take(self, project: Project, problems: list[Problem], plan: Plan) -> None:
+        """From now on this is what runs."""
+        self.project, self.problems, self._plan = project, problems, plan
 
     def _make_engine(self, live: LiveEngine) -> Engine:
         return Engine(
@@ -176,10 +181,20 @@ class Instance:
         return self.broker_options
 
     def _apply(self, plan: Plan, mode: DeployMode) -> Deployment:
+        before, settings = self.services.settings, Settings.model_validate(dict(plan.settings))
+        # Nodes read the settings when they are made: all must see the new ones. They keep their state.
+        if self.engine.running and before != plan.settings:
+            mode = "full"
         self.services.settings = plan.settings
-        self.engine.limits = Limits(max_hops=Settings.model_validate(dict(plan.settings)).max_hops)
-        result = self.engine.deploy(plan, mode)
-        self._plan = plan
+        try:
+            result = self.engine.deploy(plan, mode)
+        except BaseException:
+            self.services.settings = before
+            raise
+        self.engine.limits = Limits(max_hops=settings.max_hops)
+        if self.folder is not None:
+            self.folder.telemetry.raw_days = settings.raw_days
+        self._told = {at: word for at, word in self._told.items() if at[0] in plan.nodes}
         self.deployed_at = self.clock.now()
         return result
 
@@ -227,8 +242,11 @@ class Instance:
 
         Raises FlowError where they have errors: then everything goes on as it was.
         """
-        plan = self._check()
-        return self.call(lambda: self._apply(plan, mode))
+        with self._deploying:  # two at once: the later one reads the files after the earlier one has applied its own
+            checked = self._check()
+            result = self.call(lambda: self._apply(checked[2], mode))
+            self._take(*checked)
+        return result
 
     def reader(self) -> Reader:
         """A reader of the data folder for the calling thread."""

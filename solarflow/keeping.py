@@ -11,7 +11,7 @@ from solarflow.plan import NodeSpec
 from solarflow.services import Services
 from solarflow.state import DURABLE, ContextStores, load_states, take_states
 from solarflow.store.changes import StateChanges
-from solarflow.timers import Timers
+from solarflow.timers import Timers, pause
 
 log = logging.getLogger("solarflow.engine")
 
@@ -31,7 +31,6 @@ class StateKeeping:
     def _init_keeping(self) -> None:
         self._kept: dict[str, dict[str, bytes]] = {}
         self._kept_timers: dict[str, list[tuple[str, str, bytes]]] = {}
-        self._saved_monotonic = 0.0
         self._unsaved = StateChanges()
 
     def restore(self, kept: StateChanges) -> None:
@@ -39,12 +38,15 @@ class StateKeeping:
         for (node, key), text in kept.states.items():
             if text is not None:
                 self._kept.setdefault(node, {})[key] = text
-        for (node, method, key), text in kept.timers.items():
-            if text is not None:
-                self._kept_timers.setdefault(node, []).append((method, key, text))
         self.contexts.restore(kept.context)
         scope, name = SAVED_MONOTONIC
-        self._saved_monotonic = float(self.contexts.scope(scope, DURABLE).get(name, 0.0))
+        saved_monotonic = float(self.contexts.scope(scope, DURABLE).get(name, 0.0))
+        for id_, text in kept.timers.items():
+            if text is not None:
+                paused = pause(text, saved_monotonic)
+                self._kept_timers.setdefault(id_[0], []).append((id_[1], id_[2], paused))
+                # A node that does not run this time finds its hold next time as it was.
+                self._unsaved.timers[id_] = paused
 
     def checkpoint(self, save: Callable[[StateChanges], None]) -> None:
         """Hand everything that changed since the last time to `save`; where that raises, it is kept for the next."""
@@ -69,7 +71,7 @@ class StateKeeping:
             load_states(node, self._kept.pop(spec.id, {}), _complain)
             for method, key, kept in self._kept_timers.pop(spec.id, []):
                 if hasattr(node, method):
-                    self.timers.restore((spec.id, method, key), kept, self._saved_monotonic)
+                    self.timers.restore((spec.id, method, key), kept)
             return
         if old.State is node.State and not _resets(old.config, node.config):
             for key, value in old.state.items():

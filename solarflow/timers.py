@@ -156,9 +156,17 @@ class Timers:
         self.changed = set()
         return changes
 
-    def restore(self, id_: TimerId, kept: bytes, saved_monotonic: float) -> None:
-        """Start a kept timer: a hold with what was left of it when it was saved, a moment at its moment."""
-        wall, due = json.loads(kept)
-        if not wall:
-            due = self._clock.monotonic() + max(0.0, due - saved_monotonic)
-        self.schedule(id_, due, wall=wall, restart=True)
+    def restore(self, id_: TimerId, kept: bytes) -> None:
+        """Start a timer as `pause` gives it: a hold with what was left of it, a moment at its moment."""
+        wall, value = json.loads(kept)
+        due = value if wall else self._clock.monotonic() + value
+        self.schedule(id_, due, wall=bool(wall), restart=True)
+
+
+def pause(kept: bytes, saved_monotonic: float) -> bytes:
+    """A timer as `take_changes` gives it, with what was left of a hold when it was saved in place of its due time.
+
+    A monotonic clock means nothing after a restart. What is paused already stays as it is.
+    """
+    wall, value = json.loads(kept)
+    return json.dumps([None, max(0.0, value - saved_monotonic)]).encode() if wall is False else kept

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solarflow.timers import Timers
+from solarflow.timers import Timers, pause
 
 ID = ("node", "method", "casa_A")
 
@@ -199,7 +199,7 @@ def restarted(timers, saved_monotonic, clock):
     other = Timers(clock)
     for id_, kept in timers.take_changes().items():
         if kept is not None:
-            other.restore(id_, kept, saved_monotonic)
+            other.restore(id_, pause(kept, saved_monotonic))
     return other
 
 

@@ -6,7 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from solarflow.node import KeyedState, Message, Node, NodeConfig, NodeError, NodeRedConfig, config_node, resets_state
+from solarflow.node import (
+    KeyedState,
+    Message,
+    Node,
+    NodeConfig,
+    NodeError,
+    NodeRedConfig,
+    Send,
+    config_node,
+    resets_state,
+)
 
 
 class Pass(Node):
@@ -50,6 +60,16 @@ class Fail(Node):
         if self.config.bad is None or msg.get("payload") == self.config.bad:
             raise NodeError("cannot take this")
         self.send(msg)
+
+
+class Unready(Node):
+    """Cannot be made ready."""
+
+    type = "unready"
+    category = "function"
+
+    def input_function(self, send: Send) -> Callable[[Message], None]:
+        raise ValueError("no such model")
 
 
 class Crash(Node):
@@ -225,7 +245,7 @@ class LifeConfig(Node):
         Life.happened.append((self.id, "stop"))
 
 
-TYPES = (Pass, Spoil, Fail, Crash, Spread, Tell, Later, Count, Recall, Show, Life, Beat, LifeConfig)
+TYPES = (Pass, Spoil, Fail, Unready, Crash, Spread, Tell, Later, Count, Recall, Show, Life, Beat, LifeConfig)
 
 
 def tab(node_id: str = "tab", **more: Any) -> dict[str, Any]:

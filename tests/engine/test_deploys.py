@@ -315,3 +315,33 @@ def test_only_a_virtual_clock_can_be_moved(palette):
 
     with pytest.raises(TypeError, match="only a VirtualClock can be moved"):
         Engine(palette, SystemClock()).advance_to(0)
+
+
+def test_a_hold_of_a_flow_that_sat_out_a_run_goes_on_with_what_was_left_of_it(flow):
+    bench = flow(*counting(hold_s=300))
+    bench.inject("c", home="casa_A")
+    bench.advance(100)
+    bench.restart(down_s=60)
+    without = flow_of(node("other", "pass"))
+    # The next run does not have the flow, and its clock has gone much further when it ends.
+    sat_out = FlowBench(without, bench.registry, start=bench.clock.now())
+    sat_out.saved = bench.saved
+    sat_out.restart(killed=True)
+    sat_out.advance(5000)
+    sat_out.restart()
+    back = FlowBench(flow_of(*counting(hold_s=300)), bench.registry, start=sat_out.clock.now())
+    back.saved = sat_out.saved
+    back.restart(killed=True)
+    back.advance(199)
+    assert back.payloads("out") == []
+    back.advance(2)
+    assert back.payloads("out") == [1]
+
+
+def test_a_node_that_cannot_be_made_ready_refuses_its_messages_and_the_others_run(flow):
+    bench = flow(node("a", "unready"), node("b", "pass", "c"), node("c", "pass"))
+    assert [error.node for error in bench.errors] == ["a"]
+    bench.inject("a", payload=1)
+    bench.inject("b", payload=1)
+    assert "this node could not be made ready: no such model" in bench.errors[-1].text
+    assert bench.payloads("c") == [1]
