@@ -35,6 +35,36 @@ def test_another_machine_needs_the_token(client: FlaskClient, path: str) -> None
     assert wrong.status_code == 403
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"x-forwarded-for": "203.0.113.7"},
+        {"x-forwarded-host": "solar.example"},
+        {"x-forwarded-proto": "https"},
+        {"x-real-ip": "203.0.113.7"},
+        {"forwarded": "for=203.0.113.7"},
+        {"via": "1.1 gate"},
+        {"x-forwarded-for": "127.0.0.1"},
+    ],
+)
+def test_what_a_proxy_on_this_machine_passes_on_needs_the_token(client: FlaskClient, header: dict[str, str]) -> None:
+    answer = get(client, headers=header)
+    assert answer.status_code == 403
+    assert answer.json is not None
+    assert answer.json["error"].startswith("through a proxy this needs the access token; open /?token=")
+    assert get(client, headers={**header, "authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_the_link_with_the_token_lets_a_browser_in_through_a_proxy(client: FlaskClient) -> None:
+    proxy = {"x-forwarded-for": "203.0.113.7", "x-forwarded-proto": "https"}
+    answer = get(client, f"/?token={TOKEN}", host="solar.example", headers=proxy)
+    assert answer.status_code == 302
+    assert "Secure" in answer.headers["set-cookie"].split("; "), "TLS ends at the proxy"
+    cookie = answer.headers["set-cookie"].partition(";")[0]
+    shown = get(client, host="solar.example", headers={**proxy, "cookie": cookie})
+    assert shown.status_code == 200
+
+
 def test_another_machine_comes_in_with_the_token(client: FlaskClient) -> None:
     assert get(client, remote=True, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
 
@@ -50,6 +80,11 @@ def test_the_link_with_the_token_leaves_a_cookie_and_drops_the_token_from_the_ad
 
 def test_a_wrong_token_in_the_link_is_refused_even_here(client: FlaskClient) -> None:
     assert get(client, "/?token=wrong").status_code == 403
+
+
+def test_a_flow_may_have_a_parameter_that_is_called_token(client: FlaskClient, instance: FakeInstance) -> None:
+    instance.http.route("GET", "/hook", lambda request: request.respond(200, {}, request.query["token"].encode()))
+    assert get(client, "/hook?token=the-webhook's").text == "the-webhook's"
 
 
 def test_an_installation_without_a_token_lets_no_empty_one_in(client: FlaskClient, instance: FakeInstance) -> None:

@@ -31,6 +31,13 @@ def until_closed(viewer: socket.socket) -> None:
         pass
 
 
+def test_a_proxy_that_says_nothing_of_itself_is_known_by_its_old_protocol(server: WebServer) -> None:
+    for protocol, status in (("1.0", b"403"), ("1.1", b"200")):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as proxy:  # as nginx's bare proxy_pass
+            proxy.sendall(f"GET / HTTP/{protocol}\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode())
+            assert proxy.recv(64).split(b" ")[1] == status
+
+
 def test_the_end_does_not_wait_for_open_streams(server: WebServer) -> None:
     with ExitStack() as stack:
         viewers = [stack.enter_context(open_stream(server.port)) for _ in range(5)]
