@@ -1,5 +1,6 @@
 """What every test may use."""
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,6 +8,18 @@ import pytest
 
 from solarflow.registry import Registry, load_registry
 from solarflow.testing import NodeBench
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Commands that a test calls in this process set the logging up for themselves; the next test must not notice."""
+    root, ours = logging.getLogger(), logging.getLogger("solarflow")
+    handlers, levels, disabled = root.handlers[:], (root.level, ours.level), root.manager.disable
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+    logging.disable(disabled)
 
 
 @pytest.fixture(scope="session")
