@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from solarflow.clock import VirtualClock
@@ -264,13 +265,18 @@ class NodeBench:
 
 
 def run_example(node_type: type[Node], example: Example) -> tuple[Sequence[Seen], Sequence[Timed]]:
-    """Run an example; (what left, what was expected). Equal as lists where it holds."""
-    bench = NodeBench(node_type, example.config, homes=example.homes, others=example.others)
+    """Run an example; (what left, what was expected). Equal as lists where it holds.
+
+    The node gets copies: an example is run by several tests and printed in the help, and some nodes change what they
+    are given.
+    """
+    bench = NodeBench(node_type, deepcopy(dict(example.config)), homes=example.homes, others=example.others)
     for given in example.given:
+        msg = deepcopy(given.msg)
         if node_type.inputs:
-            bench.input(dict(given.msg), t=given.t)
+            bench.input(msg, t=given.t)
         else:
-            bench.arrive(given.msg, t=given.t)
+            bench.arrive(msg, t=given.t)
     last = max([0.0, *(timed.t for timed in [*example.given, *example.then])])
     bench.advance_to(max(last, example.until or 0.0))
     if bench.errors and not example.then:

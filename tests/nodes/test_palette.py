@@ -41,9 +41,11 @@ def test_every_type_can_be_shown_and_kept(node_type: type[Node]) -> None:
 
 
 @pytest.mark.parametrize(("node_type", "example"), EXAMPLES, ids=lambda v: v.type if isinstance(v, type) else "")
-def test_every_example_does_what_it_says(node_type: type[Node], example) -> None:
+def test_every_example_does_what_it_says_and_stays_as_it_is_printed(node_type: type[Node], example) -> None:
+    printed = page(node_type)
     sent, expected = run_example(node_type, example)
     assert sent == list(expected)
+    assert page(node_type) == printed
 
 
 @pytest.mark.parametrize("node_type", [t for t in TYPES if not t.is_config], ids=lambda t: t.type)
