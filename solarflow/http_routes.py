@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from solarflow.errors import ConnectionLostError, OverloadedError
-from solarflow.services import Cancel, HttpRequest
+from solarflow.services import AnswerHeaders, Cancel, HttpRequest
 
-Response = tuple[int, Mapping[str, str], bytes]
+Response = tuple[int, AnswerHeaders, bytes]
 ANSWER_WITHIN_S = 30.0
 _NAME = re.compile(r":(\w+)(\?)?")
 
@@ -28,7 +28,7 @@ class LiveRequest:
     answer: Response | None = None
     answered: threading.Event = field(default_factory=threading.Event)
 
-    def respond(self, status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    def respond(self, status: int, headers: AnswerHeaders, body: bytes) -> bool:
         """Answer; the first answer counts."""
         if self.answered.is_set():
             return False
@@ -59,6 +59,11 @@ def route_pattern(url: str) -> re.Pattern[str]:
     return re.compile("".join(parts) + "/?")
 
 
+def answered_by(method: str) -> tuple[str, ...]:
+    """The methods of the routes that answer a request: what answers GET answers HEAD."""
+    return ("HEAD", "GET") if method == "HEAD" else (method,)
+
+
 class HttpRoutes:
     """The table of routes. Flows change it on the engine's thread, requests read it on their own."""
 
@@ -84,18 +89,19 @@ class HttpRoutes:
 
     def methods(self, path: str) -> list[str]:
         """The methods that are answered at a path; none: nothing is there."""
-        return sorted({route.method for route in self._routes if route.pattern.fullmatch(path)})
+        found = {route.method for route in self._routes if route.pattern.fullmatch(path)}
+        return sorted(found | {"HEAD"} if "GET" in found else found)
 
     def handle(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Response | None:
-        """Let the flow answer; None where no flow answers this.
+        """Let the flow answer; None where no flow answers this. The web server drops the body of one to HEAD.
 
         A flow that does not answer in time gives a 504, an engine without time a 503.
         """
         for route in self._routes:
             found = route.pattern.fullmatch(path)
-            if found is None or route.method not in (method, "ALL"):
+            if found is None or route.method not in (*answered_by(method), "ALL"):
                 continue
             params = {name: value for name, value in found.groupdict().items() if value is not None}
             request = LiveRequest(method, path, params, query, headers, body)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from solarflow.http_routes import answered_by
 from solarflow.mqtt.topics import matches
-from solarflow.services import Cancel, HttpRequest
+from solarflow.services import AnswerHeaders, Cancel, HttpRequest
 
 
 class OfflineMessage(NamedTuple):
@@ -130,9 +131,9 @@ class OfflineRequest:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    answer: tuple[int, Mapping[str, str], bytes] | None = None
+    answer: tuple[int, AnswerHeaders, bytes] | None = None
 
-    def respond(self, status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    def respond(self, status: int, headers: AnswerHeaders, body: bytes) -> bool:
         """Keep the first answer."""
         if self.answer is not None:
             return False
@@ -162,7 +163,8 @@ class OfflineHttp:
     ) -> OfflineRequest:  # fmt: skip
         """Ask the flow that answers `route` (default: `url`). Raises KeyError where none does."""
         request = OfflineRequest(method.upper(), url, params or {}, query or {}, headers or {}, body)
-        self.routes[method.upper(), route or url](request)
+        keys = [(own, route or url) for own in answered_by(method.upper())]
+        self.routes[next((key for key in keys if key in self.routes), keys[0])](request)
         return request
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 Cancel = Callable[[], None]
+AnswerHeaders = Mapping[str, str | list[str]]
+"""Headers of an HTTP answer; a list is a header for each of its texts, as `set-cookie` needs."""
 
 
 class Incoming(Protocol):
@@ -30,8 +32,8 @@ class Incoming(Protocol):
 class ReadyMessage:
     """A message whose payload is known as a JSON object already, as a replay has it: `mqtt in` need not read it again.
 
-    As a text it is shorter than 64 KB; its values are finite numbers, ASCII texts, true, false and null, so nothing lies
-    deeper. Who takes it makes a copy.
+    As a text it is shorter than 64 KB; its values are finite numbers, ASCII texts, true, false and null, so nothing
+    lies deeper. Who takes it makes a copy.
     """
 
     __slots__ = ("payload_object", "qos", "retain", "topic")
@@ -83,7 +85,7 @@ class HttpRequest(Protocol):
     headers: Mapping[str, str]
     body: bytes
 
-    def respond(self, status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    def respond(self, status: int, headers: AnswerHeaders, body: bytes) -> bool:
         """Answer, once. False: somebody answered before, or nobody waits any more."""
 
 

@@ -47,7 +47,10 @@ def install(app: Flask, instance: Instance) -> None:
         status, headers, body = answer
         response = Response(body, status)
         for name, value in headers.items():
-            response.headers[name] = value
+            if isinstance(value, str):
+                response.headers[name] = value
+            else:
+                response.headers.setlist(name, value)
         # Another site's script may not be run from an answer of a flow.
         response.headers.setdefault("content-type", "text/plain; charset=utf-8")
         return response

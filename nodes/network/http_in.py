@@ -15,6 +15,8 @@ Details
     A body that is no JSON though it says so is answered with 400 at once and does not enter the flow; so is NaN, and
     JSON deeper than 100. A body longer than `max_bytes` gets 413. Uploads (multipart) are not available: 415.
 
+    A node for GET answers HEAD too: as the flow answers GET, without the body. `req.method` tells them apart.
+
     Requests from other machines need the access token, as the pages do.
 
 Example
@@ -24,7 +26,7 @@ Example
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -32,7 +34,7 @@ from pydantic import Field, field_validator
 
 from solarflow.errors import NodeError
 from solarflow.node import Example, Node, NodeRedConfig, Setup, at
-from solarflow.services import Cancel, HttpRequest
+from solarflow.services import AnswerHeaders, Cancel, HttpRequest
 from solarflow.strict_json import read_json
 
 MAX_FORM_FIELDS = 1000
@@ -49,7 +51,7 @@ class HttpAnswer:
     def __repr__(self) -> str:
         return f"<the answer to {self._request.method} {self._request.url}>"
 
-    def send(self, status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    def send(self, status: int, headers: AnswerHeaders, body: bytes) -> bool:
         """Answer. False: somebody answered before, or nobody waits any more."""
         return self._request.respond(status, headers, body)
 
@@ -139,7 +141,7 @@ class HttpIn(Node):
             "method": request.method, "url": request.url, "params": dict(request.params), "query": query,
             "headers": headers, "cookies": _cookies(headers.get("cookie", "")), "body": body,
         }  # fmt: skip
-        payload = dict(query) if request.method == "GET" else body
+        payload = dict(query) if self.config.method == "get" else body
         self.send({"req": req, "res": HttpAnswer(request), "payload": payload})
 
     def _body(self, request: HttpRequest) -> Any:

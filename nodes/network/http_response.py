@@ -3,7 +3,7 @@
 Inputs
     payload: the body. An object or a list goes as JSON, bytes as they are, everything else as text.
     statusCode (number, optional): the status of the answer, if the node has none; otherwise 200.
-    headers (object, optional): further headers; those of the node come first.
+    headers (object, optional): further headers; those of the node come first. A list of texts is a header for each.
     cookies (object, optional): cookies to set: {"name": "value"}, or an object with `value`, `path`, `domain`, `maxAge`
     (milliseconds), `httpOnly`, `secure`, `sameSite`; null deletes one.
     res: as `http in` made it.
@@ -86,10 +86,11 @@ class HttpResponse(Node):
         if not isinstance(answer, HttpAnswer):
             self.warn("a message without 'res' cannot be answered; keep the message that http in sent")
             return
-        headers = {**checked_headers(own_headers(msg)), **checked_headers(self.config.headers)}
+        headers = {**_answer_headers(own_headers(msg)), **checked_headers(self.config.headers)}
         cookies = msg.get("cookies")
         if isinstance(cookies, dict) and cookies:
-            headers["set-cookie"] = _cookie_header(cookies)
+            others = headers.get("set-cookie", [])
+            headers["set-cookie"] = [*([others] if isinstance(others, str) else others), *_cookie_headers(cookies)]
         content_type, body = _body(msg.get("payload", MISSING))
         headers.setdefault("content-type", content_type)
         if not answer.send(self._status(msg), headers, body):
@@ -135,6 +136,19 @@ def checked_headers(headers: Mapping[str, Any]) -> dict[str, str]:
     return checked
 
 
+def _answer_headers(headers: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    """Checked headers; a list of texts is a header for each of them."""
+    checked: dict[str, str | list[str]] = {}
+    for name, value in headers.items():
+        if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+            texts = [text for entry in value for text in checked_headers({name: entry}).values()]
+            if texts:
+                checked[name.lower()] = texts
+        else:
+            checked.update(checked_headers({name: value}))
+    return checked
+
+
 def _body(payload: Any) -> tuple[str, bytes]:
     """(content type, bytes) of a payload, as Node-RED sends it."""
     if payload is MISSING:
@@ -151,10 +165,8 @@ def _body(payload: Any) -> tuple[str, bytes]:
     return ("text/html" if number else "application/json") + "; charset=utf-8", text.encode(errors="replace")
 
 
-def _cookie_header(cookies: Mapping[str, Any]) -> str:
-    """One Set-Cookie header: the service carries each header once."""
-    if len(cookies) > 1:
-        raise NodeError("only one cookie can be set with one answer")
+def _cookie_headers(cookies: Mapping[str, Any]) -> list[str]:
+    """The value of a Set-Cookie header for each cookie."""
     jar: SimpleCookie = SimpleCookie()
     for name, given in cookies.items():
         options = given if isinstance(given, dict) else {"value": given}
@@ -175,6 +187,7 @@ def _cookie_header(cookies: Mapping[str, Any]) -> str:
         for ours, theirs in (("httpOnly", "httponly"), ("secure", "secure")):
             if options.get(ours):
                 morsel[theirs] = True
-    header = jar.output(header="").strip()
-    checked_headers({"set-cookie": header})
-    return header
+    headers = [morsel.OutputString() for morsel in jar.values()]
+    for header in headers:
+        checked_headers({"set-cookie": header})
+    return headers

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from solarflow.http_routes import ANSWER_WITHIN_S, route_pattern
+from solarflow.http_routes import ANSWER_WITHIN_S, answered_by, route_pattern
 from solarflow.offline import (
     OfflineAlerts,
     OfflineConnection,
@@ -20,6 +20,7 @@ from solarflow.offline import (
 )
 from solarflow.scenario.events import Event
 from solarflow.scenario.memory_store import MemoryStore
+from solarflow.services import AnswerHeaders
 from solarflow.store.homes import Home
 
 Action = Callable[[], None]
@@ -144,7 +145,7 @@ class WorldHttp(OfflineHttp):
             return
         for (own, route), handler in self.routes.items():
             found = route_pattern(route).fullmatch(url.path)
-            if found is not None and own == method:
+            if found is not None and own in answered_by(method):
                 params = {name: value for name, value in found.groupdict().items() if value is not None}
                 request = _Request(method, url.path, params, dict(parse_qsl(url.query)), dict(headers), body)
                 request.note = lambda status, said: self._world.note("answers", asked, status=status, body=said)
@@ -160,7 +161,7 @@ class _Request(OfflineRequest):
 
     note: Callable[[int, Any], None]
 
-    def respond(self, status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    def respond(self, status: int, headers: AnswerHeaders, body: bytes) -> bool:
         if not super().respond(status, headers, body):
             return False
         self.note(status, parsed(body))

@@ -44,6 +44,13 @@ def test_the_payload_of_a_get_is_its_query(answering):
     assert request.answer == (200, {"content-type": "application/json; charset=utf-8"}, b'{"home":"casa_A"}')
 
 
+def test_head_is_answered_as_get_and_the_flow_can_tell(answering):
+    bench = answering(method="get")
+    request = ask(bench, "HEAD", query={"home": "casa_A"}, route="/a")
+    assert request.answer[2] == b'{"home":"casa_A"}', "the web server drops it"
+    assert seen_by_response(bench)["req"]["method"] == "HEAD"
+
+
 def test_the_request_is_in_msg_req(answering):
     bench = answering(method="get", url="/api/homes/:home")
     ask(
@@ -178,6 +185,7 @@ def test_a_message_without_res_is_a_warning(answering):
         ({"statusCode": "no"}, "status 'no'"),
         ({"headers": {"x": "a\r\nset-cookie: b=1"}}, "cannot be sent"),
         ({"headers": {"x y": "a"}}, "cannot be sent"),
+        ({"headers": {"set-cookie": ["a=1", "b=2\r\nx: 1"]}}, "cannot be sent"),
         ({"payload": {"w": float("nan")}}, "as JSON"),
     ],
 )
@@ -199,7 +207,22 @@ def test_an_answer_that_cannot_be_sent_is_an_error(answering, message, text):
 def test_a_cookie_is_set_or_deleted(answering, cookies, header):
     bench, request = waiting(answering)
     bench.inject("out", {**request.msg, "cookies": cookies})
-    assert request.answer[1]["set-cookie"] == header
+    assert request.answer[1]["set-cookie"] == [header]
+
+
+def test_several_cookies_are_set_each_by_a_header_of_its_own(answering):
+    bench, request = waiting(answering)
+    headers = {"Set-Cookie": ["a=1", "b=2"]}
+    bench.inject("out", {**request.msg, "headers": headers, "cookies": {"c": "3", "d": None}})
+    expected = ["a=1", "b=2", "c=3; Path=/", 'd=""; Max-Age=0; Path=/']
+    assert request.answer[1]["set-cookie"] == expected
+
+
+def test_a_header_that_comes_several_times_is_a_list(answering):
+    bench, request = waiting(answering)
+    bench.inject("out", {**request.msg, "headers": {"Link": ["</a>", "</b>"], "X-Numbers": [1, 2]}})
+    assert request.answer[1]["link"] == ["</a>", "</b>"]
+    assert request.answer[1]["x-numbers"] == "[1, 2]"
 
 
 def test_the_route_ends_with_the_node(node):
