@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from pydantic import AliasChoices, SecretStr, ValidationError
+from pydantic import AliasChoices, BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -33,7 +33,7 @@ GRAPH_PROPERTIES: Final = {"link in": {"links"}, "link out": {"links"}, "link ca
 """Properties that the graph reads, by role; a Config need not have them."""
 
 
-def field_names(config: type[NodeConfig]) -> dict[str, str]:
+def field_names(config: type[BaseModel]) -> dict[str, str]:
     """The names a property may have in a file, in schema order, with the field each belongs to."""
     names: dict[str, str] = {}
     for name, field in config.model_fields.items():
@@ -123,11 +123,11 @@ def _problems(
     known = field_names(node_type.Config)
     found: list[Problem] = []
     reasons: dict[str, list[str]] = {}
-    for detail in error.errors(include_url=False):
-        path = ".".join(_path(detail, properties))
+    for steps, detail in _causes(error, properties):
+        path = ".".join(steps)
         kind = detail["type"]
         if kind == "extra_forbidden":
-            found.append(_unknown(where, node_type.type, path, known if "." not in path else (), "error"))
+            found.append(_unknown(where, node_type.type, path, _names_at(node_type.Config, steps[:-1]), "error"))
         elif kind == "missing":
             place = Where(where.file, where.node, where.name, where.type, path)
             found.append(Problem("missing-property", place, {"type": node_type.type}))
@@ -141,6 +141,48 @@ def _problems(
         parameters = {"reason": "; or ".join(texts), "type": node_type.type}
         found.append(Problem("invalid-value", place, parameters))
     return found
+
+
+def _causes(error: ValidationError, properties: Mapping[str, Any]) -> list[tuple[tuple[str, ...], ErrorDetails]]:
+    """The errors with their places, without those of a list or an object that only follow from one inside it.
+
+    Pydantic counts a list's entries without the wrong ones; here they count.
+    """
+    placed = [(tuple(_path(detail, properties)), detail) for detail in error.errors(include_url=False)]
+    parents = {steps[:length] for steps, _ in placed for length in range(len(steps))}
+    causes = []
+    for steps, detail in placed:
+        context = detail.get("ctx", {})
+        if detail["type"] == "too_short" and isinstance(detail["input"], (list, tuple)):
+            if len(detail["input"]) >= context["min_length"]:
+                continue
+            detail["ctx"] = {**context, "actual_length": len(detail["input"])}
+        elif steps in parents:
+            continue
+        causes.append((steps, detail))
+    return causes
+
+
+def _names_at(config: type[BaseModel], steps: Iterable[str]) -> list[str]:
+    """The properties that are known in the object at this place; steps that are no property lead into a list."""
+    models = [config]
+    for step in steps:
+        inside = [
+            inner
+            for model in models
+            if (name := field_names(model).get(step)) is not None
+            for inner in _models_in(model.model_fields[name].annotation)
+        ]
+        models = inside or models
+    return [name for model in models for name in field_names(model)]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in `tuple[Load, ...]`, `Load | None` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def _path(detail: ErrorDetails, properties: Mapping[str, Any]) -> Iterator[str]:

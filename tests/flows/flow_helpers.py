@@ -24,6 +24,18 @@ class Rule(BaseModel):
     v: float
 
 
+class Guarantee(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    deadline: str = "17:00"
+
+
+class Load(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    power_w: float
+    hold_s: float = 300
+    guarantee: Guarantee | None = None
+
+
 class Pass(Node):
     type = "pass"
 
@@ -31,6 +43,9 @@ class Pass(Node):
         limit_w: Annotated[float, Field(gt=0)] = 1000
         mode: Literal["fast", "slow"] = "fast"
         rules: tuple[Rule, ...] = ()
+        loads: Annotated[tuple[Load, ...], Field(min_length=1)] = (Load(power_w=900),)
+        pair: Annotated[tuple[Load, ...], Field(min_length=2)] = (Load(power_w=900), Load(power_w=40))
+        one: float | tuple[Load, ...] = 0
         label: Any = ""
         flag: bool = False
         text: str = ""

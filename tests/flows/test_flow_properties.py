@@ -34,6 +34,15 @@ Plans = Callable[..., Plan]
         ({"rules": [{"t": "eq", "v": "x"}]}, "rules.0.v: expected a number, found the text 'x'"),
         ({"rules": [{"t": "eq"}]}, "rules.0.v: the property is required and missing"),
         ({"rules": [{"t": "eq", "v": 1, "w": 2}]}, "rules.0.w: the property is not known to 'pass'"),
+        (
+            {"loads": [{"power_w": 900, "hold": 60}]},
+            "loads.0.hold: the property is not known to 'pass'; did you mean 'hold_s'?",
+        ),
+        (
+            {"loads": [{"power_w": 900, "guarantee": {"dedline": "17:00"}}]},
+            "loads.0.guarantee.dedline: the property is not known to 'pass'; did you mean 'deadline'?",
+        ),
+        ({"loads": []}, "loads: expected at least 1 entries, found 0"),
         ({"limt_w": 5}, "limt_w: the property is not known to 'pass'; did you mean 'limit_w'?"),
         ({"text": "HELP"}, "text: please do not shout"),
     ],
@@ -42,6 +51,24 @@ def test_a_wrong_property_is_refused_in_plain_words(
     problems_of: Problems, properties: dict[str, Any], line: str
 ) -> None:
     assert lines(problems_of(node("n", "pass", **properties))) == [f"error: n: {line}"]
+
+
+def test_a_list_is_not_called_too_short_because_of_a_wrong_entry(problems_of: Problems) -> None:
+    found = problems_of(node("n", "pass", pair=[{"power_w": "much"}, {"power_w": 900}]))
+    assert lines(found) == ["error: n: pair.0.power_w: expected a number, found the text 'much'"]
+
+
+def test_a_list_that_is_too_short_is_called_so_beside_its_wrong_entry(problems_of: Problems) -> None:
+    found = problems_of(node("n", "pass", pair=[{"power_w": "much"}]))
+    assert lines(found) == [
+        "error: n: pair.0.power_w: expected a number, found the text 'much'",
+        "error: n: pair: expected at least 2 entries, found 1",
+    ]
+
+
+def test_of_alternatives_the_one_that_fits_the_value_is_spoken_of(problems_of: Problems) -> None:
+    found = problems_of(node("n", "pass", one=[{"power_w": 900, "hold": 60}]))
+    assert lines(found) == ["error: n: one.0.hold: the property is not known to 'pass'; did you mean 'hold_s'?"]
 
 
 def test_a_missing_property_is_named_and_the_help_too(problems_of: Problems) -> None:
