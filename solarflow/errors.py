@@ -171,6 +171,13 @@ class NodeError(SolarFlowError):
     """What a node says when it cannot do its work with this message; it goes to the catch nodes."""
 
 
+class RefusedMessageError(NodeError):
+    """A message that makes no sense, refused by a node that is well: it trips no breaker.
+
+    For nodes to which several speak: what one device says wrong must not shut out the commands of another.
+    """
+
+
 class PropertyPathError(SolarFlowError, ValueError):
     """A message path such as `payload.power[0]` that cannot be read as one. In a Config it names the property."""
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, get_args
 from solarflow.breaker import Breaker
 from solarflow.clock import Clock
 from solarflow.compiler import Cell, Deliver
-from solarflow.errors import ConnectionLostError, NodeError, OverloadedError, SolarFlowError, StoreError
+from solarflow.errors import (
+    ConnectionLostError,
+    NodeError,
+    OverloadedError,
+    RefusedMessageError,
+    SolarFlowError,
+    StoreError,
+)
 from solarflow.host import Fill, Shape, Status
 from solarflow.message import Message, clone
 from solarflow.node import Node
@@ -30,7 +37,7 @@ MAX_CATCHES = 10
 """How often one error may come back to the node it came from before it is dropped (Node-RED's number)."""
 LOG_EVERY_S = 60.0
 DEBUG_KEPT = 1000
-NOT_THE_NODES_FAULT = (ConnectionLostError, OverloadedError, StoreError)
+NOT_THE_NODES_FAULT = (ConnectionLostError, OverloadedError, RefusedMessageError, StoreError)
 """They trip no breaker: it would keep a relay's commands back long after the broker, or the disk, is there again."""
 FOUND_KEPT = 1000
 """How many results of `find` are remembered until the next deploy: the names may come from messages."""

@@ -20,9 +20,9 @@ Outputs
 
 Details
     Reasons of its own: "stale" (no request for `max_age_s`), "waiting" (after a start: no request yet), "offline",
-    "override", "minimum-on", "minimum-off", "stop", "removed".
-    Off at once, whatever the minimum on-time, when requests end, the home goes offline, the engine stops or the node is
-    deleted. The minimum off-time always holds, over restarts too; the time that the engine was down counts.
+    "override", "minimum-on", "minimum-off", "stop", "removed", "breaker" (ten requests in a row made no sense).
+    Off at once, whatever the minimum on-time, when requests end or make no sense, the home goes offline, the engine
+    stops or the node is deleted. The minimum off-time always holds, over restarts too; the time that the engine was down counts.
 
     A deploy switches nothing. After a start no ON is sent before a request has come; only an override needs none.
     What is late (older than `max_age_s`, or marked `arretrato`) or was retained is ignored; the status counts it.
@@ -42,9 +42,9 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, model_validator
 
 from solarflow.energy.relay_state import SAFETY, RelayState, override_end, relay_of, word
-from solarflow.errors import StoreError
-from solarflow.mqtt.topics import TopicTemplate
+from solarflow.errors import RefusedMessageError, StoreError
 from solarflow.node import Example, KeyedConfig, KeyedState, Message, Node, NodeError, PropertyPath, Setup, at
+from solarflow.nodes.energy.relay_topics import RelayTopics
 from solarflow.units import PositiveSeconds, Seconds
 
 FOR_S = PropertyPath("for_s")
@@ -99,11 +99,7 @@ class RelayOut(Node):
                     f"repeat_s ({self.repeat_s:g}) must be less than half of ttl_s ({self.ttl_s}), or the relay "
                     "falls off as soon as one command is lost: lower repeat_s or raise ttl_s"
                 )
-            for what in ("topic", "feedback_topic", "presence_topic"):
-                text = getattr(self, what)
-                names = set(TopicTemplate(text).names) if text or what == "topic" else {"home"}
-                if "home" not in names or names - {"home", "relay"} or "+" in text or "#" in text:
-                    raise ValueError(f"{what} '{text}' must name {{home}}, may name {{relay}}, and nothing else")
+            RelayTopics(self.topic, self.feedback_topic, self.presence_topic)
             return self
 
     State = RelayState
@@ -126,10 +122,7 @@ class RelayOut(Node):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self._topic = TopicTemplate(self.config.topic)
-        self._feedback, self._presence = (
-            TopicTemplate(text) if text else None for text in (self.config.feedback_topic, self.config.presence_topic)
-        )
+        self._topics = RelayTopics(self.config.topic, self.config.feedback_topic, self.config.presence_topic)
         self._zone = ZoneInfo(str(self.services.settings.get("timezone") or "UTC"))
 
     def on_start(self) -> None:
@@ -143,7 +136,7 @@ class RelayOut(Node):
             left = self.remaining(self.go_stale, home)
             if state.on if left is None else left > config.max_age_s:
                 self.restart(config.max_age_s, self.go_stale, home)
-            state.offline = state.offline and self._presence is not None
+            state.offline = state.offline and self._topics.has_presence
             if state.override_until <= now:
                 state.override = ""
             elif state.override and (self.remaining(self.end_override, home) or 1e9) > state.override_until - now:
@@ -175,17 +168,24 @@ class RelayOut(Node):
 
     def on_input(self, msg: Message) -> None:
         """A request, an override, or what the relay or the home reports."""
-        topic = msg.get("topic")
         if "override" in msg:
             if self._is_mine(msg):
                 self._hear_override(msg)
-        elif self._feedback is not None and isinstance(topic, str) and (found := self._feedback.match(topic)):
-            if found.get("relay") in (None, self._relay(found["home"])):
-                self._hear_feedback(found["home"], msg)
-        elif self._presence is not None and isinstance(topic, str) and (found := self._presence.match(topic)):
-            self._hear_presence(found["home"], msg)
-        elif self._is_mine(msg):
-            self._hear_request(msg)
+        elif (heard := self._topics.heard(msg.get("topic"))) is None:
+            if self._is_mine(msg):
+                self._hear_request(msg)
+        elif heard.kind == "presence":
+            self._hear_presence(heard.home, msg)
+        elif heard.relay in (None, self._relay(heard.home)):
+            self._hear_feedback(heard.home, msg)
+
+    def on_rest(self, key: str) -> None:
+        """Requests of this home do not come in for a while: nothing may stay on meanwhile, by hand neither."""
+        if key in self.state:
+            self.cancel(self.go_stale, key)
+            self.cancel(self.end_override, key)
+            self.state[key].rest()
+            self.decide(key)
 
     def _is_mine(self, msg: Message) -> bool:
         relay, load = self._relay(self.key(msg)), msg.get("load", self.config.load)
@@ -196,7 +196,7 @@ class RelayOut(Node):
         relay = self._relay(home) or self.config.relay
         if (known := self.state.peek(home)) is not None and known.relay == relay and known.topic:
             return self.state[home]
-        topic = self._topic.format(home=home, relay=relay)
+        topic = self._topics.command(home, relay)
         state = self.state[home]
         if state.topic not in ("", topic):
             if state.on:
@@ -244,17 +244,17 @@ class RelayOut(Node):
     def _hear_override(self, msg: Message) -> None:
         home, override = self.key(msg), str(msg["override"]).lower()
         if override not in ("on", "off", "auto"):
-            raise NodeError(f'the override is {msg["override"]!r:.60}; expected "on", "off" or "auto"')
+            raise RefusedMessageError(f'the override is {msg["override"]!r:.60}; expected "on", "off" or "auto"')
         if self._is_late(home, msg):
             return
         state, now = self._known(home), self.clock.now()
         if override == "auto":
             return self.end_override(home)
-        for_s = self.number(msg, FOR_S) if msg.get("for_s") is not None else None
         try:
+            for_s = self.number(msg, FOR_S) if msg.get("for_s") is not None else None
             end = override_end(for_s, msg.get("until"), now, self.config.max_override_s, self._zone)
-        except ValueError as error:
-            raise NodeError(str(error)) from None
+        except (NodeError, ValueError) as error:
+            raise RefusedMessageError(str(error)) from None
         state.override, state.override_until, state.override_by = override, end, str(msg.get("by") or "")
         self.restart(for_s, self.end_override, home) if for_s else self.at(end, self.end_override, home)
         self._renew(home, state)
@@ -263,7 +263,7 @@ class RelayOut(Node):
     def _hear_feedback(self, home: str, msg: Message) -> None:
         payload = msg.get("payload")
         if (said := payload.get("stato") if isinstance(payload, dict) else payload) not in ("ON", "OFF"):
-            raise NodeError(f'a relay reports {payload!r:.60}; expected {{"stato": "ON"}} or {{"stato": "OFF"}}')
+            raise RefusedMessageError(f'a relay reports {payload!r:.60}; expected {{"stato": "ON"}} or "OFF"')
         state = self.state.peek(home)
         if state is None or (msg.get("retain") and state.real is not None):
             return
@@ -283,7 +283,7 @@ class RelayOut(Node):
 
     def _hear_presence(self, home: str, msg: Message) -> None:
         if (payload := msg.get("payload")) not in ("online", "offline"):
-            raise NodeError(f'the home says {payload!r:.60}; expected "online" or "offline"')
+            raise RefusedMessageError(f'the home says {payload!r:.60}; expected "online" or "offline"')
         self._known(home).offline = payload == "offline"
         self.decide(home)
 
@@ -308,7 +308,7 @@ class RelayOut(Node):
             self.restart(self.config.repeat_s, self.repeat, home)
         else:
             self.cancel(self.repeat, home)
-        if self._feedback is not None:
+        if self._topics.has_reports:
             self.restart(self.config.feedback_timeout_s, self.check, home)
         self._send_command(home, state, on)
 
@@ -335,22 +335,18 @@ class RelayOut(Node):
         self.send({**where, "payload": payload})
 
     def go_stale(self, home: str) -> None:
-        """Nobody has asked for too long."""
         self.state[home].fresh = False
         self.decide(home)
 
     def end_minimum(self, home: str) -> None:
-        """A minimum time is over."""
         self.decide(home)
 
     def end_override(self, home: str) -> None:
-        """What is asked for counts again."""
         self.cancel(self.end_override, home)
         self.state[home].override = ""
         self.decide(home)
 
     def repeat(self, home: str) -> None:
-        """Renew the TTL."""
         state = self.state[home]
         self.after(self.config.repeat_s, self.repeat, home)
         if state.may_be_told_on:
@@ -391,9 +387,8 @@ class RelayOut(Node):
 
     def _show(self, home: str, state: RelayState, reason: str, until: float | None) -> None:
         text = state.describe(reason, until, self.clock.now(), self._zone)
-        waits = reason in ("minimum-on", "minimum-off")
-        self.status(text, "red" if state.alarm else "yellow" if waits else "green" if state.on else "grey", key=home)
-        report = state.report(reason, until, self._feedback is not None)
+        self.status(text, state.colour(reason), key=home)
+        report = state.report(reason, until, self._topics.has_reports)
         if report != state.told:
             state.told = report
             where = {"home": home, "relay": state.relay, "load": state.load or self.config.load}

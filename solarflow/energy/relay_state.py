@@ -6,14 +6,14 @@ Moments are UTC seconds since 1970, durations seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
 from solarflow.energy.local_time import local_clock, parse_moment
 
-SAFETY = frozenset({"silent", "stale", "removed", "stop", "offline"})
+SAFETY = frozenset({"silent", "stale", "removed", "stop", "offline", "breaker"})
 """Reasons for off that end a minimum on-time."""
 
 
@@ -68,7 +68,8 @@ class RelayState:
             return Wish(self.override == "on", "override", self.override_until)
         if not good:
             # One that rests, and was last asked to, rests for the reason it was given.
-            return Wish(False, "stale" if self.wanted or (self.on and self.reason != "waiting") else self.reason)
+            rests = not self.wanted and not self.on
+            return Wish(False, self.reason if rests or self.reason in ("waiting", "breaker") else "stale")
         if self.wanted and not self.fresh:
             return Wish(self.on, "waiting")
         return Wish(self.wanted, self.reason)
@@ -81,6 +82,10 @@ class RelayState:
     def set(self, on: bool, at: float | None) -> None:
         """It is told to go on or off, or went off by itself; None: it is not known when."""
         self.on, self.changed_at, self.confirmed, self.tries = on, at, False, 1
+
+    def rest(self) -> None:
+        """Nothing that is asked for is heard for a while: nobody asks any more, by hand neither."""
+        self.wanted, self.fresh, self.reason, self.override = False, False, "breaker", ""
 
     def begin_anew(self) -> None:
         """It is another relay from now on: nothing is known of it, nobody has asked, and its times are its own."""
@@ -107,6 +112,14 @@ class RelayState:
             "stato": None if real is None else word(real), "comando": word(self.on), "richiesto": word(self.wanted),
             "motivo": reason, "fino_a": None if until is None else round(until), "allarme": self.alarm,
         }  # fmt: skip
+
+    def colour(self, reason: str) -> Literal["red", "yellow", "green", "grey"]:
+        """How urgent it is, as the colour of the status."""
+        if self.alarm:
+            return "red"
+        if reason in ("minimum-on", "minimum-off"):
+            return "yellow"
+        return "green" if self.on else "grey"
 
     def describe(self, reason: str, until: float | None, now: float, zone: ZoneInfo) -> str:
         """How it stands, for people: "ON: override by Anna until 18:00"."""

@@ -170,7 +170,29 @@ def test_rubbish_instead_of_requests_ends_in_off(make):
     relay = make(max_age_s=180)
     ask(relay)
     relay.feed("rubbish", home=HOME, every=5, start=5, until=400)
-    assert commands(relay)[-1] == (180, "OFF")
+    assert commands(relay)[-1] == (50, "OFF")  # the tenth in a row: nothing may stay on that cannot be heard
+    assert "breaker" in relay.status(HOME)
+
+
+def test_a_relay_that_is_on_by_hand_goes_off_when_its_home_cannot_be_heard_any_more(make):
+    relay = make(min_on_s=600)
+    relay.input({"home": HOME, "override": "on", "for_s": 36_000})
+    for _ in range(10):
+        relay.feed("rubbish", home=HOME, at=relay.now + 1)
+    relay.advance(4000)
+    assert [state for _, state in commands(relay)] == ["ON", "OFF"]
+    ask(relay)
+    assert commands(relay)[-1][1] == "ON"
+
+
+def test_a_device_s_wrong_reports_shut_out_no_command(make):
+    relay = make(feedback_topic="comunita/{home}/rele/{relay}")
+    ask(relay)
+    for _ in range(20):
+        relay.input({"topic": f"comunita/{HOME}/rele/1", "home": HOME, "payload": {"stato": "on"}})
+    assert len(relay.errors) == 20
+    ask(relay, False)
+    assert commands(relay)[-1][1] == "OFF"
 
 
 # -- minimum times --------------------------------------------------------------------------------------------------
