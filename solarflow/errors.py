@@ -71,8 +71,16 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "put a delay or a trigger into the circle, or take one wire out; it ends at the hop limit",
     ),
     "duplicate-route": ("{method} {url} is also answered by '{other}'", "give one of the two another path"),
+    "own-path": (
+        "requests for {url} are answered by SolarFlow itself and never come here",
+        "give it another path; not for flows are: {taken}",
+    ),
     "unset-variable": ("the environment variable '{name}' is not set", "set it before starting, or in the flow's env"),
     "no-tab": ("holds no tab", "a flow file holds one tab and what belongs to it"),
+    "no-flows": (
+        "holds no flow: to run it would stop everything",
+        'list the flow files under "flows", or put the flow back; what is not to run, disable',
+    ),
     "several-tabs": ("holds {count} tabs: {tabs}", "one file per flow: put each tab into a file of its own"),
     "unknown-setting": ("'{name}' is not a setting{nearest}", "remove it or correct its name"),
     "bad-line": ("{reason}", "correct the line, or leave such lines out with --skip-bad"),

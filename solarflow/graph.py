@@ -11,6 +11,7 @@ from typing import Any
 from solarflow.environment import Entry, Environment, is_reference, read_entries, substitute
 from solarflow.errors import FlowError, Problem, Where
 from solarflow.flowfile import FlowNode, Project
+from solarflow.http_routes import OWN_PATHS, is_own_path
 from solarflow.node import Node
 from solarflow.plan import FlowSpec, InstanceSpec, NodeSpec, Plan
 from solarflow.references import resolve_references
@@ -124,11 +125,14 @@ class _Planner:
         alone = any(file.file == self.project.manifest.name for file in self.project.files)
         for file in self.project.files:
             tabs = file.tabs
-            if not tabs and not any(problem.severity == "error" for problem in file.problems):
-                self.findings.add(Problem("no-tab", Where(file.file)), lenient=alone)
+            if not tabs and not alone and not any(problem.severity == "error" for problem in file.problems):
+                self.findings.add(Problem("no-tab", Where(file.file)))
             elif len(tabs) > 1 and not alone:
                 parameters = {"count": len(tabs), "tabs": ", ".join(tab.name or tab.id for tab in tabs)}
                 self.findings.add(Problem("several-tabs", Where(file.file), parameters))
+        failed = any(problem.severity == "error" for problem in self.findings.problems)
+        if not failed and not any(file.tabs for file in self.project.files):
+            self.findings.add(Problem("no-flows", Where(self.project.manifest.name)))
         for node in self.project.shared.models:
             known = self.registry.get(node.type)
             if node.type != "global-config" and (
@@ -290,11 +294,13 @@ class _Planner:
                 continue
             method = str(getattr(spec.config, "method", "get")).lower()
             url = "/" + str(getattr(spec.config, "url", "")).strip("/")
+            where = self.drafts[spec.id].node.where("url")
+            if is_own_path(url):
+                self.findings.add(Problem("own-path", where, {"url": url, "taken": ", ".join(OWN_PATHS)}))
             other = seen.setdefault((method, url), spec)
             if other is not spec:
                 label = f"{other.name or other.id} ({other.file})"
                 parameters = {"method": method.upper(), "url": url, "other": label}
-                where = self.drafts[spec.id].node.where("url")
                 self.findings.add(Problem("duplicate-route", where, parameters))
 
     def _check_loops(self, nodes: Mapping[str, NodeSpec]) -> None:

@@ -12,6 +12,8 @@ from solarflow.services import AnswerHeaders, Cancel, HttpRequest
 
 Response = tuple[int, AnswerHeaders, bytes]
 ANSWER_WITHIN_S = 30.0
+OWN_PATHS = ("/", "/_live", "/health", "/metrics", "/api/admin/*", "/static/*")
+"""What SolarFlow answers itself, before any flow; `*` is all that lies below."""
 _NAME = re.compile(r":(\w+)(\?)?")
 
 
@@ -57,6 +59,12 @@ def route_pattern(url: str) -> re.Pattern[str]:
         elif part:
             parts.append("/" + re.escape(part))
     return re.compile("".join(parts) + "/?")
+
+
+def is_own_path(url: str) -> bool:
+    """Whether SolarFlow itself answers requests for `url`, so that no flow ever gets them."""
+    path = "/" + url.strip("/")
+    return any(path == own or (own[-1] == "*" and f"{path}/".startswith(own[:-1])) for own in OWN_PATHS)
 
 
 def answered_by(method: str) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ def install(app: Flask, instance: Instance, streams: Streams) -> None:
         answer.headers["cache-control"] = "no-store"
         return i18n.mark(answer)
 
-    @app.get("/live", endpoint="live")
+    @app.get("/_live", endpoint="live")
     def live() -> Response:
         return streams.response(EVENT, page.follow(i18n.chosen_language()))
 

@@ -9,6 +9,8 @@ Details
     The path may have parts with a name: `/api/comandi/:home` gives `req.params.home`; `:home?` may be missing, `*` is
     anything.
 
+    The paths of SolarFlow itself (/, /_live, /health, /metrics, and all below /api/admin/ and /static/) are refused.
+
     This node does not answer. Each way through the flow must end in an `http response` node; where none answers within
     30 seconds, the asker gets 504. Where the web server is off (`--no-web`) nobody can ask.
 

@@ -110,7 +110,7 @@ def test_a_signal_ends_it_within_two_seconds_with_a_page_open_and_a_relay_on(
     ):
         assert engine.ask("POST", "/api/rele/casa_A/1", {"stato": "on", "per_s": 3600}).status == 202
         heard.wait("comunita/casa_A/rele/1", stato="ON")
-        page = urlopen(f"{engine.url}/live", timeout=10)  # noqa: S310 - our own server
+        page = urlopen(f"{engine.url}/_live", timeout=10)  # noqa: S310 - our own server
         assert page.headers["content-type"].startswith("text/event-stream")
         assert page.readline(), "the stream is under way"
         read_on = ThreadPoolExecutor(1).submit(page.read)

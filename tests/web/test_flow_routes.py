@@ -1,9 +1,11 @@
 """What the web server makes of a flow's answers."""
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from page_peers import FakeInstance
 
+from solarflow.http_routes import OWN_PATHS, is_own_path
 from solarflow.services import HttpRequest
 
 
@@ -42,3 +44,10 @@ def test_a_flow_may_set_several_cookies(client: FlaskClient, asked: list[str]) -
     answer = client.get("/a")
     assert answer.headers.getlist("set-cookie") == ["a=1", "b=2"]
     assert answer.headers.getlist("x-one") == ["1"]
+
+
+def test_the_list_of_our_own_paths_is_what_the_web_server_answers(app: Flask) -> None:
+    ours = [rule.rule for rule in app.url_map.iter_rules() if not rule.endpoint.startswith("flows")]
+    assert [path for path in ours if not is_own_path(path)] == [], "a flow could have it, and would never be asked"
+    for own in OWN_PATHS:
+        assert any(path == own or path.startswith(own[:-1]) for path in ours), f"nothing is at {own} any more"

@@ -38,7 +38,7 @@ def changes(app: Flask, always_new: None, instance: Any) -> Callable[[], str]:
 
 
 def test_the_first_event_brings_every_region(client: FlaskClient) -> None:
-    answer = client.get("/live")
+    answer = client.get("/_live")
     first = next(events(answer))
     assert answer.mimetype == "text/event-stream"
     assert first.startswith("event: overview\ndata: ")
@@ -101,13 +101,13 @@ def test_a_node_that_holds_the_engine_up_is_named_without_waiting_for_the_engine
 
 
 def test_each_viewer_gets_its_own_language(client: FlaskClient) -> None:
-    answer = client.get("/live", headers={"accept-language": "it"})
+    answer = client.get("/_live", headers={"accept-language": "it"})
     assert "Produzione bassa" in next(events(answer))
     answer.close()
 
 
 def test_many_viewers_cost_one_look_at_the_engine(client: FlaskClient, instance: FakeInstance) -> None:
-    opened = [client.get("/live") for _ in range(20)]
+    opened = [client.get("/_live") for _ in range(20)]
     for answer in opened:
         next(events(answer))
     assert instance.asked <= 3, "one for each second that this takes"
@@ -128,7 +128,7 @@ def test_many_viewers_cost_one_rendering_for_each_language(
 
 
 def test_closing_the_streams_ends_each_of_them(client: FlaskClient, streams: Streams) -> None:
-    answer = client.get("/live")
+    answer = client.get("/_live")
     coming = events(answer)
     next(coming)
     streams.close()
@@ -139,15 +139,15 @@ def test_closing_the_streams_ends_each_of_them(client: FlaskClient, streams: Str
 
 def test_after_closing_no_stream_begins(client: FlaskClient, streams: Streams) -> None:
     streams.close()
-    assert client.get("/live").status_code == 503
+    assert client.get("/_live").status_code == 503
 
 
 def test_one_viewer_too_many_is_refused_until_another_leaves(client: FlaskClient, streams: Streams) -> None:
-    opened = [client.get("/live") for _ in range(MAX_STREAMS)]
-    refused = client.get("/live")
+    opened = [client.get("/_live") for _ in range(MAX_STREAMS)]
+    refused = client.get("/_live")
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
     opened.pop().close()
-    again = client.get("/live")
+    again = client.get("/_live")
     assert again.status_code == 200
     for answer in [*opened, again]:
         answer.close()
@@ -156,7 +156,7 @@ def test_one_viewer_too_many_is_refused_until_another_leaves(client: FlaskClient
 
 def test_who_only_asks_for_the_head_of_a_stream_takes_no_place(client: FlaskClient, streams: Streams) -> None:
     for _ in range(MAX_STREAMS + 1):
-        answer = client.head("/live")
+        answer = client.head("/_live")
         assert answer.status_code == 200
         answer.close()
     assert streams.open == 0
@@ -176,6 +176,6 @@ def test_htmx_gets_the_regions_alone_and_a_browser_the_page(client: FlaskClient)
 
 def test_an_instance_with_nothing_in_it_streams_too(client: FlaskClient, instance: FakeInstance) -> None:
     instance.snapshot = snapshot(homes=[home("casa_A")])
-    answer = client.get("/live")
+    answer = client.get("/_live")
     assert "no reading yet" in next(events(answer))
     answer.close()

@@ -28,7 +28,7 @@ def test_a_foreign_name_that_leads_here_is_refused(client: FlaskClient) -> None:
     assert answer.json == {"error": "'evil.example' is not a name of this server; open it as 127.0.0.1"}
 
 
-@pytest.mark.parametrize("path", ["/", "/live", "/health", "/metrics", "/api/produzione/", "/static/favicon.svg"])
+@pytest.mark.parametrize("path", ["/", "/_live", "/health", "/metrics", "/api/produzione/", "/static/favicon.svg"])
 def test_another_machine_needs_the_token(client: FlaskClient, path: str) -> None:
     assert get(client, path, remote=True).status_code == 403
     wrong = get(client, path, remote=True, headers={"authorization": "Bearer something else"})
@@ -126,7 +126,7 @@ def test_a_page_of_our_own_may(client: FlaskClient, instance: FakeInstance) -> N
     assert get(client, "/api/admin/deploy", method="POST", headers=ours).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/live", "/health", "/nowhere", "/static/js/live.js"])
+@pytest.mark.parametrize("path", ["/", "/_live", "/health", "/nowhere", "/static/js/live.js"])
 def test_every_answer_carries_the_security_headers(client: FlaskClient, path: str) -> None:
     answer = get(client, path)
     policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))

@@ -77,7 +77,7 @@ def test_names_with_quotes_and_line_breaks_stay_one_label(client: FlaskClient, i
 
 
 def test_open_pages_are_counted(client: FlaskClient) -> None:
-    page = client.get("/live")
+    page = client.get("/_live")
     assert samples(client.get("/metrics").text)["solarflow_streams_open", ()] == 1
     page.close()
 

@@ -17,7 +17,7 @@ END_S = 2.0
 def open_stream(port: int) -> socket.socket:
     """A viewer that has received its first event."""
     viewer = socket.create_connection(("127.0.0.1", port), timeout=10)
-    viewer.sendall(b"GET /live HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: text/event-stream\r\n\r\n")
+    viewer.sendall(b"GET /_live HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: text/event-stream\r\n\r\n")
     got = b""
     while b"event: overview" not in got:
         piece = viewer.recv(65536)
