@@ -114,9 +114,18 @@ def test_a_project_has_one_tab_in_each_file(files: Files) -> None:
     ]
 
 
-def test_an_empty_plain_array_runs_nothing_and_warns(files: Files) -> None:
-    project = load_project(files.write("empty.json", []), files.registry, {})
-    assert [(p.code, p.severity) for p in project.problems] == [("no-tab", "warning")]
+@pytest.mark.parametrize("manifest", [[], {}, {"flows": []}, [{"id": "s", "type": "subflow", "name": "S"}]])
+def test_a_project_without_a_flow_is_refused_for_it_would_stop_everything(files: Files, manifest: Any) -> None:
+    (problem,) = load_project(files.write("flows.json", manifest), files.registry, {}).problems
+    assert str(problem) == (
+        "error: flows.json: holds no flow: to run it would stop everything\n"
+        '    list the flow files under "flows", or put the flow back; what is not to run, disable'
+    )
+
+
+def test_flows_that_are_all_disabled_run_nothing(files: Files) -> None:
+    project = load_project(files.write("flows.json", [tab("t1", disabled=True)]), files.registry, {})
+    assert project.problems == []
     assert not make_plan(project, files.registry, {}).nodes
 
 
