@@ -84,7 +84,7 @@ def serve(
                 _announce(instance, web, pages, note)
                 watcher = Watcher(instance) if watch else None
                 with beside if beside is not None else nullcontext():
-                    wait_for_end(lambda: _look_after(instance, watcher))
+                    wait_for_end(lambda: look_after(instance, watcher))
                     click.echo("stopping …")
                     note("stopping")
             finally:
@@ -94,7 +94,7 @@ def serve(
             web.stop()
 
 
-def _look_after(instance: Instance, watcher: Watcher | None) -> None:
+def look_after(instance: Instance, watcher: Watcher | None) -> None:
     """Each second. Raises where the engine has ended by itself: whoever started this process can start it again."""
     instance.live.check_alive()
     if watcher is not None:

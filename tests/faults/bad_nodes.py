@@ -57,20 +57,38 @@ class Circles(Node):
 
 
 class Hoards(Node):
-    """Keeps a megabyte of each message, until it is told to let go."""
+    """Keeps a megabyte of each message, or all memory there is, until somebody clears `kept`."""
 
     type = "hoards"
 
     def on_input(self, msg: Message) -> None:
         kept = self.__dict__.setdefault("kept", [])
-        if msg.get("payload") == "let go":
-            kept.clear()
+        if msg.get("payload") == "all":
+            for size in (1 << 20, 1 << 16, 1 << 12, 1 << 9):
+                try:
+                    while True:
+                        kept.append(bytearray(size))
+                except MemoryError:
+                    continue
+            raise MemoryError
         else:
             kept.append(bytearray(1 << 20))
         self.send({"payload": len(kept)})
 
 
-TYPES = (Raises, Blocks, Sleeps, Circles, Hoards)
+class Quits(Node):
+    """Takes the engine's thread with it: what nothing in the engine stops."""
+
+    type = "quits"
+
+    def on_input(self, msg: Message) -> None:
+        self.after(0.01, self.quit)
+
+    def quit(self, key: str) -> None:
+        raise SystemExit("enough")
+
+
+TYPES = (Raises, Blocks, Sleeps, Circles, Hoards, Quits)
 
 
 def with_bad_nodes() -> Registry:

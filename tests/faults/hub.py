@@ -225,6 +225,8 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "problems": _problems,
     "deploy": lambda instance, mode: instance.deploy(mode) and "deployed",
     "inject": lambda instance, node, msg: instance.call(lambda: instance.engine.inject(node, msg)),
+    "errors": lambda instance, node: (instance.engine.cells[node].errors, instance.engine.cells[node].last_error),
+    "let_go": lambda instance, node: instance.call(lambda: instance.engine.nodes[node].kept.clear()),
     "port": lambda instance: instance.broker_options.port,
     "lock_memory": lambda instance, more: _limit_memory(more),
 }
