@@ -45,12 +45,19 @@ class WebServer:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def bind(self) -> None:
-        """Take the port. Raises UsageError where somebody else has it."""
+        """Take the port. Raises UsageError where the address is none of this machine, or somebody else has the port."""
         try:
             self._server.prepare()
         except OSError as error:
+            wrong = _refusal(self.host, 0)
+            if wrong is not None:
+                raise UsageError(
+                    f"the pages cannot listen on {self.host}: {wrong.strerror or wrong}; name an address of this "
+                    "machine with --host (127.0.0.1 for this machine alone, 0.0.0.0 for all of its addresses)"
+                ) from error
+            reason = _refusal(self.host, self.port) or error
             raise UsageError(
-                f"the pages cannot listen on {self.host}:{self.port}: {error.strerror or error}; "
+                f"the pages cannot listen on {self.host}:{self.port}: {reason.strerror or reason}; "
                 "stop what listens there, or choose another with --port (0 takes a free one)"
             ) from error
         self.port = self._server.bind_addr[1]
@@ -71,3 +78,16 @@ class WebServer:
         if self._thread is not None:
             self._thread.join(2)
             self._thread = None
+
+
+def _refusal(host: str, port: int) -> OSError | None:
+    """Why nobody could listen there; the web server's own error does not say whether address or port is at fault."""
+    try:
+        family, kind, protocol, _name, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+    except OSError as error:
+        return error
+    return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -15,7 +17,23 @@ from solarflow.cli.common import RunningInstance
 from solarflow.errors import SolarFlowError, UsageError
 from solarflow.instance import write_broker_user
 from solarflow.store import DataFolder
+from solarflow.store.homes import HOME_ID
 
+
+def _home_id(_ctx: click.Context, _parameter: click.Parameter, home: str) -> str:
+    if not re.fullmatch(HOME_ID, home):
+        raise UsageError(
+            f"{home!r} cannot be the id of a home: it is what stands in its topics, as in comunita/casa_A/bilancio, "
+            "and has letters, digits, '_', '.' and '-' only, at most 64; `solarflow homes list` shows them"
+        )
+    return home
+
+
+def _address(home: str, verb: str) -> str:
+    return f"/api/admin/homes/{quote(home, safe='')}/{verb}"
+
+
+home_argument = click.argument("home", callback=_home_id)
 data_option = click.option(
     "--data", type=click.Path(path_type=Path), default="data", show_default=True, help="The data folder."
 )
@@ -99,20 +117,20 @@ def import_homes(file: Any, data: Path) -> None:
 
 
 @homes.command("approve", epilog="Example: solarflow homes approve casa_A")
-@click.argument("home")
+@home_argument
 @data_option
 def approve_home(home: str, data: Path) -> None:
     """Let the readings of HOME into the flows."""
     _either(
         data,
-        lambda running: running.ask("POST", f"/api/admin/homes/{home}/approve"),
+        lambda running: running.ask("POST", _address(home, "approve")),
         lambda folder: folder.homes.approve(home),
     )
     click.echo(f"{home} is approved; give its peak power with `solarflow homes import` for the benchmark")
 
 
 @homes.command("credential", epilog="Example: solarflow homes credential casa_A")
-@click.argument("home")
+@home_argument
 @data_option
 def home_credential(home: str, data: Path) -> None:
     """Make a new secret for HOME at the embedded broker. It is shown once; from the first on, nobody comes in without.
@@ -125,5 +143,5 @@ def home_credential(home: str, data: Path) -> None:
         write_broker_user(data, user, hash_secret(secret))
         return {"user": user, "secret": secret}
 
-    answer = _either(data, lambda running: running.ask("POST", f"/api/admin/homes/{home}/credential"), do)
+    answer = _either(data, lambda running: running.ask("POST", _address(home, "credential")), do)
     click.echo(f"user   {answer['user']}\nsecret {answer['secret']}")

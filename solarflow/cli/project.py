@@ -51,6 +51,7 @@ def check(ctx: click.Context, project: Path, as_json: bool) -> None:
 )  # fmt: skip
 def deploy(project: Path, data: Path | None, mode: str) -> None:
     """Tell the running instance of PROJECT to take the files as they are now."""
+    check_project_path(project)
     answer = RunningInstance(data_folder(project, data)).ask("POST", f"/api/admin/deploy?mode={mode}")
     for text in answer.get("warnings", []):
         click.echo(text)
