@@ -124,7 +124,10 @@ def _broker() -> Iterator[tuple[str, str]]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "mosquitto.conf"
-        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nlog_type none\nmax_queued_messages 0\n")
+        config.write_text(
+            f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
+            "log_type none\nmax_queued_messages 0\n"
+        )
         process = subprocess.Popen(  # noqa: S603 - the broker found above, with a file of our own
             [found, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
