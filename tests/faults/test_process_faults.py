@@ -172,14 +172,14 @@ def test_without_memory_it_goes_on_or_dies_and_comes_again_with_its_state(trial:
 
     for number in range(6):
         publish("numbers", b"%d" % number)
-    time.sleep(1.5)  # all of it is saved by then
+    time.sleep(1.0)  # all of it is saved by then
     all_at = trial.rng.choice([None, 0, 100])
     hub.do("lock_memory", trial.rng.choice([4, 12, 24]) << 20)
     for number in range(200):
         publish("hoard", b'"all"' if number == all_at else b"1")
         publish(f"comunita/{A}/produzione", b'{"potenza_w": 7}')
     begun = time.monotonic()
-    exit_code = hub.wait(1.5)
+    exit_code = hub.wait(0.8)
     if exit_code is None:
         errors, last_error = hub.do("errors", "hoard")
         assert errors

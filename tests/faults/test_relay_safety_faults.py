@@ -39,7 +39,7 @@ def some_time(world: World, longest: float) -> None:
     world.run(world.rng.uniform(0, longest))
 
 
-@in_both("stale-sensor", pytest_too=True)
+@in_both("stale-sensor")
 def test_a_meter_that_falls_silent_switches_off_within_its_maximum_age(trial: Trial, kind: str) -> None:
     world, times = begin(trial, kind)
     world.all_on()
