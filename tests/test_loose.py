@@ -1,6 +1,7 @@
 """JavaScript's loose values, as ECMA-262 has them."""
 
 import math
+import time
 
 import pytest
 
@@ -88,6 +89,13 @@ def test_what_is_no_regular_expression_is_said_so():
 def test_a_replacement_names_what_was_found():
     found = pattern("(b)(?<n>c)?").search("abcd")
     assert expand("[$1|$2|$&|$`|$'|$$|$3|$<n>|$12]", found) == "[b|c|bc|a|d|$|$3|c|b2]"
+
+
+@pytest.mark.parametrize("text", ["1" * 60_000 + "x", "1." + "1" * 60_000 + "x", "+" * 60_000])
+def test_a_long_text_that_is_no_number_after_all_takes_no_time(text):
+    began = time.process_time()
+    assert math.isnan(to_number(text))
+    assert time.process_time() - began < 1  # some forty seconds where every digit is tried with every other
 
 
 def test_what_json_does_not_give_back_is_not_json():

@@ -45,7 +45,7 @@ from solarflow.loose import to_text
 from solarflow.message import MISSING, clone
 from solarflow.node import Example, KeyedState, Message, Node, NodeRedConfig, Setup, at
 
-_NUMBER = re.compile(r"-?(?!0\d)(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"-?(?!0\d)(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _ESCAPES = {"\\t": "\t", "\\n": "\n", "\\r": "\r"}
 MAX_FIELD = 1_000_000
 MAX_ROWS = 100_000
