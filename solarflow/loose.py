@@ -11,10 +11,8 @@ import json
 import math
 import re
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Final
 
-from solarflow.errors import NodeError
 from solarflow.message import MISSING
 
 _DECIMAL = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -140,73 +138,3 @@ def json_of(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return MISSING
-
-
-@lru_cache(maxsize=256)
-def pattern(text: str, ignore_case: bool = False) -> re.Pattern[str]:
-    """A JavaScript regular expression, compiled.
-
-    Raises NodeError where it is none.
-    """
-    try:
-        return re.compile(_python_syntax(text), re.IGNORECASE if ignore_case else 0)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise NodeError(f"'{text[:80]}' is not a regular expression: {error}") from None
-
-
-_DIFFERS = re.compile(r"\\k<(\w+)>|\\([dDwW])|\\.|\(\?<(?![=!])|\[\^?\]|[\[\]$]", re.DOTALL)
-_ASCII = {"d": "0-9", "w": "A-Za-z0-9_"}
-
-
-def _python_syntax(text: str) -> str:
-    """Where the two languages differ: named groups, `$`, empty classes, and digits and letters that are ASCII only."""
-    in_class = False
-
-    def translate(found: re.Match[str]) -> str:
-        nonlocal in_class
-        part = found[0]
-        if found[1]:
-            return f"(?P={found[1]})"
-        if kind := found[2]:
-            if kind.islower():
-                return _ASCII[kind] if in_class else f"[{_ASCII[kind]}]"
-            return part if in_class else f"[^{_ASCII[kind.lower()]}]"
-        if part[0] == "\\":
-            return re.escape(part[1]) if part[1] in "/-#&~" else part
-        if in_class:
-            in_class = part[-1] != "]"
-            return "\\" + part if part[0] == "[" else part
-        if part == "[":
-            in_class = True
-        return {"(?<": "(?P<", "$": r"\Z", "[]": "(?!)", "[^]": r"[\s\S]"}.get(part, part)
-
-    return _DIFFERS.sub(translate, text)
-
-
-_REPLACEMENT = re.compile(r"\$(?:(\$)|(&)|(`)|(')|(\d\d?)|<([^>]*)>)")
-
-
-def expand(replacement: str, found: re.Match[str]) -> str:
-    """What a found text is replaced by: `$1`, `$&`, `$<name>`, `$$` in a replacement as in JavaScript's `replace`."""
-
-    def part(token: re.Match[str]) -> str:
-        dollar, whole, before, after, number, name = token.groups()
-        if dollar:
-            return "$"
-        if whole:
-            return found[0]
-        if before:
-            return found.string[: found.start()]
-        if after:
-            return found.string[found.end() :]
-        if number is not None:
-            groups = found.re.groups
-            for digits in (number, number[:1]):
-                if 1 <= int(digits) <= groups:
-                    return (found[int(digits)] or "") + number[len(digits) :]
-            return token[0]
-        if not found.re.groupindex:
-            return token[0]
-        return (found[name] or "") if name in found.re.groupindex else ""
-
-    return _REPLACEMENT.sub(part, replacement) if "$" in replacement else replacement

@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from solarflow.errors import NodeError
-from solarflow.loose import expand, is_json, leading_number, less, loosely_equal, pattern, to_number, to_text
+from solarflow.loose import is_json, leading_number, less, loosely_equal, to_number, to_text
 from solarflow.message import MISSING
 
 
@@ -66,29 +65,6 @@ def test_two_texts_are_ordered_by_their_characters_and_a_text_and_a_number_as_nu
     assert less(5, "5", or_equal=True)
     assert not less(MISSING, 1)
     assert not less(1, MISSING)
-
-
-@pytest.mark.parametrize(
-    ("text", "matching", "other"),
-    [
-        (r"^(?<n>\d+)-\k<n>$", "12-12", "12-13"), (r"^\d$", "1", "\u0661"),
-        (r"^[\w$]+$", "a_$", "è"), (r"a$", "a", "a\n"),
-        (r"^[^]$", "\n", ""), (r"^\/x\-y$", "/x-y", "x-y"), (r"^[[]$", "[", "]"), (r"^(?<!a)b$", "b", "ab"),
-    ],
-)  # fmt: skip
-def test_a_regular_expression_means_what_it_means_in_javascript(text, matching, other):
-    assert pattern(text).search(matching)
-    assert not pattern(text).search(other)
-
-
-def test_what_is_no_regular_expression_is_said_so():
-    with pytest.raises(NodeError, match="'\\+\\*\\*' is not a regular expression: nothing to repeat at position 0"):
-        pattern("+**")
-
-
-def test_a_replacement_names_what_was_found():
-    found = pattern("(b)(?<n>c)?").search("abcd")
-    assert expand("[$1|$2|$&|$`|$'|$$|$3|$<n>|$12]", found) == "[b|c|bc|a|d|$|$3|c|b2]"
 
 
 @pytest.mark.parametrize("text", ["1" * 60_000 + "x", "1." + "1" * 60_000 + "x", "+" * 60_000])

@@ -13,7 +13,7 @@ Details
     *change* searches and replaces. In a text every place where the searched text, number or regular expression stands
     is replaced; a text that is nothing but what is searched takes the new value with its type. A number or true and
     false is replaced only where it is equal as a whole. In what replaces, `$1` stands for a regular expression's first
-    group.
+    group. Regular expressions are JavaScript's; one that takes more than 50 ms of computing over a text is an error.
     *delete* removes a property, *move* gives it another name, also across message, flow and global.
     Without "deep copy", a property set to another property's object shares it: changing one changes both.
     Flow and global names may choose a store: `#:(durable)::count`. A path may take a name from the message:
@@ -33,14 +33,16 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from solarflow.errors import NodeError, PropertyPathError
-from solarflow.loose import expand, pattern, to_number, to_text
+from solarflow.loose import to_number, to_text
 from solarflow.message import MISSING, Message, PropertyPath, clone
 from solarflow.node import Example, Node, NodeRedConfig, at
+from solarflow.patterns import Pattern, expand, literal, pattern
 from solarflow.typed import check_typed, constant_of, context_setter, evaluator
 
 Apply = Callable[[Message], Any]
 Get = Callable[[Message], Any]
 Put = Callable[[Message, Any], None]
+Searched = Pattern | re.Pattern[str] | None
 
 _CONSTANTS = ("str", "num", "bool", "json", "bin")
 _PLACES = ("msg", "flow", "global")
@@ -102,7 +104,7 @@ class Rule(BaseModel):
         return self
 
 
-def _regular(text: str) -> re.Pattern[str]:
+def _regular(text: str) -> Pattern:
     try:
         return pattern(text)
     except NodeError as error:
@@ -252,21 +254,21 @@ class Change(Node):
 
         return change
 
-    def _search(self, rule: Rule) -> Callable[[Message], tuple[Any, re.Pattern[str] | None]]:
+    def _search(self, rule: Rule) -> Callable[[Message], tuple[Any, Searched]]:
         """What gives, for a message, the value that is searched and its pattern in texts."""
         if rule.fromt == "re":
             regular = pattern(rule.from_)
             return lambda _msg: (MISSING, regular)
         if rule.fromt in ("str", "num", "bool"):
             constant = constant_of(rule.from_, rule.fromt)
-            literal = re.compile(re.escape(rule.from_))
-            return lambda _msg: (constant, literal)
+            same = literal(rule.from_)
+            return lambda _msg: (constant, same)
         value = evaluator(self, rule.from_, rule.fromt)
 
-        def search(msg: Message) -> tuple[Any, re.Pattern[str] | None]:
+        def search(msg: Message) -> tuple[Any, Searched]:
             searched = value(msg)
             if isinstance(searched, str):
-                return searched, re.compile(re.escape(searched))
+                return searched, literal(searched)
             if isinstance(searched, (int, float)):
                 return searched, None
             raise NodeError(
@@ -323,7 +325,7 @@ def _inside(rule: Rule) -> bool:
     return len(place) > len(source) and place[: len(source)] == source
 
 
-def replaced(now: Any, searched: Any, found: re.Pattern[str] | None, value: Callable[[], Any]) -> Any:
+def replaced(now: Any, searched: Any, found: Searched, value: Callable[[], Any]) -> Any:
     """`now` with what is searched replaced, or `now` itself where nothing is."""
     if isinstance(now, str):
         if searched is not MISSING and now == (searched if isinstance(searched, str) else to_text(searched)):

@@ -20,7 +20,7 @@ Details
     With "recreate message sequences" the messages of a sequence are kept until it is complete; what leaves by each
     output is then a sequence of its own. At most 10,000 messages are kept; beyond that the oldest sequence is dropped
     with an error. Sequences that are not complete do not survive a restart.
-    Regular expressions are JavaScript's.
+    Regular expressions are JavaScript's. One that takes more than 50 ms of computing over a text is an error.
 Source
     The behaviour follows Node-RED's switch node.
 """
@@ -35,9 +35,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from solarflow.comparison import COMPARE, IS_TYPE, ORDER, PLAIN, between, in_place, with_constant
 from solarflow.errors import NodeError, SolarFlowError
-from solarflow.loose import is_json, pattern, to_number, to_text
+from solarflow.loose import is_json, to_number, to_text
 from solarflow.message import MISSING, Message, clone
 from solarflow.node import Example, KeyedState, Node, NodeRedConfig, Setup, at, resets_state
+from solarflow.patterns import pattern
 from solarflow.typed import check_typed, constant_of, evaluator
 
 MAX_KEPT = 10_000
@@ -382,6 +383,9 @@ def _test_of(node: Switch, rule: Rule) -> Test | None:
         return lambda value, msg: between(value, first(msg), second(msg))
     if rule.t == "regex":
         ignore_case = rule.case
+        if rule.vt == "str":
+            search = pattern(to_text(rule.v), ignore_case).search
+            return lambda value, _msg: search(to_text(value)) is not None
         return lambda value, msg: pattern(to_text(first(msg)), ignore_case).search(to_text(value)) is not None
     compare = COMPARE[rule.t]
     return lambda value, msg: compare(value, first(msg))

@@ -284,3 +284,11 @@ def test_exports_of_older_versions_mean_what_they_meant(node, config, before, af
 )  # fmt: skip
 def test_a_rule_that_cannot_work_is_refused_before_it_runs(registry, bad, said):
     assert said in refused(registry, bad)
+
+
+def test_a_text_that_a_regular_expression_would_never_be_done_with_is_an_error_and_the_next_counts(change):
+    bench = change({"t": "change", "p": "payload", "from": "(a|aa)+$", "fromt": "re", "to": "b"})
+    bench.input({"payload": "a" * 60 + "!"})
+    assert changed(bench, payload="xaa")["payload"] == "xb"
+    assert len(bench.sent) == 1
+    assert "was not done with a text of 61 characters" in bench.errors[0]

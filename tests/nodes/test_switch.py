@@ -1,5 +1,7 @@
 """The switch node: the statements of Node-RED's documentation, and JavaScript's comparisons."""
 
+import time
+
 import pytest
 
 from solarflow.errors import Where
@@ -98,6 +100,19 @@ def test_a_regular_expression_may_come_from_the_message(switch):
     assert ports(bench, "abc", what="^b") == []
     assert ports(bench, "abc", what="+**") == []
     assert bench.errors == ["'+**' is not a regular expression: nothing to repeat at position 0"]
+
+
+@pytest.mark.parametrize(("kind", "value"), [("str", "^(a+)+$"), ("msg", "what")])
+def test_a_text_that_a_regular_expression_would_never_be_done_with_is_an_error_and_the_next_counts(switch, kind, value):
+    bench = switch({"t": "regex", "v": value, "vt": kind})
+    began = time.process_time()
+    assert ports(bench, "a" * 26 + "!", what="^(a+)+$") == []
+    assert ports(bench, "a" * 5000 + "!", what="^(a+)+$") == []
+    assert ports(bench, "aaa", what="^(a+)+$") == [0]
+    assert time.process_time() - began < 1
+    assert [error.partition(";")[0] for error in bench.errors] == [
+        "the pattern '^(a+)+$' was not done with a text of 5001 characters after 50 ms"
+    ]
 
 
 @pytest.mark.parametrize(
