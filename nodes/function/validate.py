@@ -9,23 +9,28 @@ Outputs
 Details
     All rules are looked at, so that one answer tells everything. A property that is not required may be missing, and
     is checked where it is there. Numbers must be finite; text that looks like a number is not one; true and false are
-    not numbers.
+    not numbers. A *home* must have been approved; where there is no list of homes, any id of a home will do.
+    `called` is for whoever reads the reasons: of a property `for_s` that is called "per_s" they say "per_s is missing".
+    Patterns are JavaScript's regular expressions.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from solarflow.errors import NodeError
 from solarflow.message import MISSING
 from solarflow.node import Example, Message, Node, NodeConfig, PropertyPath, Setup, at
+from solarflow.patterns import Pattern, PatternTimeoutError, pattern
+from solarflow.services import HomesService
 from solarflow.typed import check_typed
 
 MAX_TEXT = 10_000
 """Longer texts break every rule: a pattern is not run over them."""
+HOME_ID = pattern("[A-Za-z0-9_.-]{1,64}")
 
 
 class Rule(NodeConfig):
@@ -33,8 +38,10 @@ class Rule(NodeConfig):
 
     property: str
     """The message property, such as payload.potenza_w."""
-    kind: Literal["number", "text", "boolean", "object", "list"] = "number"
-    """What it must be."""
+    called: str = ""
+    """What the reasons call it; empty: as `property` says."""
+    kind: Literal["number", "text", "boolean", "object", "list", "home"] = "number"
+    """What it must be; home: the id of a home that was approved."""
     required: bool = True
     """Whether it must be there."""
     minimum: float | None = None
@@ -59,9 +66,9 @@ class Rule(NodeConfig):
         if self.pattern and self.kind != "text":
             raise ValueError(f"a {self.kind} has no pattern")
         try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise ValueError(f"'{self.pattern}' is not a regular expression: {error}") from None
+            pattern(self.pattern)
+        except NodeError as error:
+            raise ValueError(str(error)) from None
         return self
 
 
@@ -71,6 +78,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "object": (dict,),
     "list": (list,),
+    "home": (str,),
 }
 
 
@@ -105,12 +113,13 @@ class Validate(Node):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self._rules = [
-            (PropertyPath(rule.property), rule, re.compile(rule.pattern) if rule.pattern else None)
+            (PropertyPath(rule.property), rule, pattern(rule.pattern) if rule.pattern else None)
             for rule in self.config.rules
         ]
 
     def on_input(self, msg: Message) -> None:
-        reasons = [reason for path, rule, pattern in self._rules if (reason := _broken(path, rule, pattern, msg))]
+        homes = self.services.homes
+        reasons = [reason for path, rule, form in self._rules if (reason := _broken(path.get(msg), rule, form, homes))]
         if reasons:
             msg["reasons"], msg["reason"] = reasons, reasons[0]
             self.send(msg, 1)
@@ -118,23 +127,39 @@ class Validate(Node):
             self.send(msg, 0)
 
 
-def _broken(path: PropertyPath, rule: Rule, pattern: re.Pattern[str] | None, msg: Message) -> str:
-    value = path.get(msg)
+def _broken(value: Any, rule: Rule, form: Pattern | None, homes: HomesService | None) -> str:
+    """Why a value breaks a rule, or "" where it does not."""
+    called = rule.called or rule.property
     if value is MISSING or value is None:
-        return f"{path.text} is missing" if rule.required else ""
+        return f"{called} is missing" if rule.required else ""
     if not isinstance(value, KINDS[rule.kind]) or (isinstance(value, bool) and rule.kind != "boolean"):
-        article = "an" if rule.kind == "object" else "a"
-        return f"{path.text} must be {article} {rule.kind} and is {_shown(value)}"
+        expected = {"object": "an object", "home": "the id of a home"}.get(rule.kind, f"a {rule.kind}")
+        return f"{called} must be {expected} and is {_shown(value)}"
     if isinstance(value, (int, float)) and rule.kind == "number":
         if not -1.7e308 < value < 1.7e308:
-            return f"{path.text} must be a finite number and is {_shown(value)}"
+            return f"{called} must be a finite number and is {_shown(value)}"
         if rule.minimum is not None and value < rule.minimum:
-            return f"{path.text} must be at least {rule.minimum:g} and is {_shown(value)}"
+            return f"{called} must be at least {rule.minimum:g} and is {_shown(value)}"
         if rule.maximum is not None and value > rule.maximum:
-            return f"{path.text} must be at most {rule.maximum:g} and is {_shown(value)}"
-    if isinstance(value, str) and pattern is not None and (len(value) > MAX_TEXT or not pattern.fullmatch(value)):
-        return f"{path.text} must look like {rule.pattern} and is {_shown(value)}"
+            return f"{called} must be at most {rule.maximum:g} and is {_shown(value)}"
+    if isinstance(value, str) and form is not None:
+        try:
+            looks_right = len(value) <= MAX_TEXT and form.fullmatch(value) is not None
+        except PatternTimeoutError as error:
+            return f"{called} is {_shown(value)}: {error}"
+        return "" if looks_right else f"{called} must look like {rule.pattern} and is {_shown(value)}"
+    if isinstance(value, str) and rule.kind == "home":
+        return _unapproved(value, called, homes)
     return ""
+
+
+def _unapproved(value: str, called: str, homes: HomesService | None) -> str:
+    if len(value) > MAX_TEXT or not HOME_ID.fullmatch(value):
+        return f"{called} must be the id of a home, 1 to 64 of A-Z a-z 0-9 _ . -, and is {_shown(value)}"
+    known = homes.get(value) if homes is not None else None
+    if homes is None or (known is not None and known.approved):
+        return ""
+    return f"the home {value} is not approved; `solarflow homes approve {value}`"
 
 
 def _shown(value: Any) -> str:
