@@ -109,6 +109,14 @@ def edit(project: Path, flow: str, node: str, **properties: Any) -> None:
     path.write_text(json.dumps(nodes))
 
 
+def wires_of(project: Path, flow: str, node: str) -> list[list[str]]:
+    """The wires of a node in the file."""
+    nodes = json.loads((project / "flows" / f"{flow}.json").read_text())
+    found = next(entry for entry in nodes if entry["id"] == node)["wires"]
+    assert isinstance(found, list)
+    return found
+
+
 def register(data: Path, homes: Iterable[str]) -> None:
     """Approved homes with a boiler."""
     with DataFolder(data) as folder:

@@ -53,6 +53,35 @@ def test_a_meter_that_falls_silent_switches_off_within_its_maximum_age(trial: Tr
     world.all_on()
 
 
+@in_both("no-requests")
+def test_a_relay_that_nobody_asks_any_more_goes_off_within_its_maximum_age(trial: Trial, kind: str) -> None:
+    world, times = begin(trial, kind)
+    world.all_on()
+    some_time(world, times.ttl_s)
+    asked = world.t
+    wires = world.rewire("relays-priority", [[]])
+    world.run(times.requests_age_s + times.slack_s)
+    for house in world.houses:
+        world.off_after(house, asked, times.requests_age_s)
+    world.rewire("relays-priority", wires)
+    world.all_on()
+
+
+@in_both("import")
+def test_a_load_that_draws_from_the_grid_goes_off_after_its_release(trial: Trial, kind: str) -> None:
+    world, times = begin(trial, kind)
+    world.all_on()
+    world.run(times.settle_s + times.min_on_s + times.interval_s)  # else these are what it waits for
+    some_time(world, times.ttl_s)
+    for house in world.houses:
+        world.set_surplus(house, -2000.0)
+    within = times.release_s + times.interval_s
+    world.run(within + times.slack_s)
+    for house in world.houses:
+        world.off_after(house, house.turned_at, within)
+    world.all_on()
+
+
 @in_both("dead-engine", pytest_too=True)
 def test_a_dead_engine_lets_go_within_the_ttl(trial: Trial, kind: str) -> None:
     world, times = begin(trial, kind)

@@ -24,7 +24,7 @@ from solarflow.offline import OfflineMessage
 from solarflow.testing import START
 
 from .hub import HubProcess, open_alerts
-from .projects import BOILER, QUICK, SHIPPED, Times, edit, make_project, register
+from .projects import BOILER, QUICK, SHIPPED, Times, edit, make_project, register, wires_of
 from .relays import Relay
 from .trial import Trial
 
@@ -95,6 +95,10 @@ class World(ABC):
     @abstractmethod
     def deploy(self, mode: str) -> None:
         """Deploy with another `repeat_s` of relay-out, which nobody can see."""
+
+    @abstractmethod
+    def rewire(self, node: str, wires: list[list[str]]) -> list[list[str]]:
+        """Deploy with other wires of a node; those that it had."""
 
     @abstractmethod
     def inject(self, node: str, **msg: Any) -> None:
@@ -247,6 +251,12 @@ class VirtualWorld(World):
         edit(self.project, "self-consumption", RELAY, repeat_s=self._repeat_s)
         self.bench.deploy(mode=mode)  # type: ignore[arg-type]  # one of the three
 
+    def rewire(self, node: str, wires: list[list[str]]) -> list[list[str]]:
+        before = wires_of(self.project, "self-consumption", node)
+        edit(self.project, "self-consumption", node, wires=wires)
+        self.bench.deploy()
+        return before
+
     def inject(self, node: str, **msg: Any) -> None:
         self.bench.inject(node, msg)
 
@@ -344,6 +354,12 @@ class RealWorld(World):
         self._repeat_s = self.times.repeat_s if self._repeat_s != self.times.repeat_s else self.times.repeat_s - 0.05
         edit(self.project, "self-consumption", RELAY, repeat_s=self._repeat_s)
         assert self.hub.do("deploy", mode) == "deployed"
+
+    def rewire(self, node: str, wires: list[list[str]]) -> list[list[str]]:
+        before = wires_of(self.project, "self-consumption", node)
+        edit(self.project, "self-consumption", node, wires=wires)
+        assert self.hub.do("deploy", "nodes") == "deployed"
+        return before
 
     def inject(self, node: str, **msg: Any) -> None:
         self.hub.do("inject", node, msg)
