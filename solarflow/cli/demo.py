@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -65,8 +65,8 @@ def demo(
 
 
 @contextmanager
-def _homes(instance: Instance, community: Community, clock: ScaledClock) -> Iterator[None]:
-    """The homes publish to the instance's broker."""
+def _homes(instance: Instance, community: Community, clock: ScaledClock) -> Iterator[Callable[[], None]]:
+    """The homes publish to the instance's broker; what it gives raises where they have ended by themselves."""
     assert instance.broker_options is not None  # noqa: S101 - it runs
     publishers = Publishers(community, instance.broker_options, clock)
     publishers.start()
@@ -76,7 +76,7 @@ def _homes(instance: Instance, community: Community, clock: ScaledClock) -> Iter
         f"{clock.speed:g} times as fast as here\n"
     )
     try:
-        yield
+        yield publishers.check_alive
     finally:
         publishers.stop()
 

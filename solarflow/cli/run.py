@@ -67,11 +67,11 @@ def run(
 
 def serve(
     instance: Instance, host: str, port: int, *, pages: bool = True, watch: bool = False,
-    beside: AbstractContextManager[None] | None = None,
+    beside: AbstractContextManager[Callable[[], None]] | None = None,
 ) -> None:  # fmt: skip
     """Start an instance and its web server, tell where it is, and wait for the end.
 
-    `beside` is entered once everything runs and left before anything stops.
+    `beside` is entered once everything runs and left before anything stops; what it gives is called each second.
     """
     web = WebServer(instance, host, port, pages=pages)
     web.bind()
@@ -83,8 +83,13 @@ def serve(
                 web.start()
                 _announce(instance, web, pages, note)
                 watcher = Watcher(instance) if watch else None
-                with beside if beside is not None else nullcontext():
-                    wait_for_end(lambda: look_after(instance, watcher))
+                with beside if beside is not None else nullcontext(lambda: None) as look_beside:
+
+                    def each_second() -> None:
+                        look_after(instance, watcher)
+                        look_beside()
+
+                    wait_for_end(each_second)
                     click.echo("stopping …")
                     note("stopping")
             finally:

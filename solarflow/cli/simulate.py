@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from concurrent.futures import Future
 from datetime import datetime
@@ -12,8 +13,11 @@ import click
 from solarflow.cli.common import SPEED, START_TIME, clock_of, wait_for_end
 from solarflow.clock import Clock
 from solarflow.energy.faults import Fault, parse_fault
+from solarflow.errors import SolarFlowError
 from solarflow.mqtt import BrokerOptions, Connection, State
 from solarflow.simulation import Community
+
+log = logging.getLogger("solarflow")
 
 
 class Publishers:
@@ -28,6 +32,7 @@ class Publishers:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
+        self._failure: Exception | None = None
 
     def start(self) -> None:
         """Begin to connect and to publish. Raises UsageError where the broker's options cannot work."""
@@ -35,6 +40,14 @@ class Publishers:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main(ready)), name="homes", daemon=True)
         self._thread.start()
         ready.result()
+
+    def check_alive(self) -> None:
+        """Raise SolarFlowError where the homes have ended by themselves."""
+        if self._failure is not None:
+            error = self._failure
+            raise SolarFlowError(
+                f"the simulated homes have ended by an error of their own: {type(error).__name__}: {error}"
+            ) from error
 
     def stop(self) -> None:
         """Say goodbye and end."""
@@ -60,6 +73,9 @@ class Publishers:
             await self._task
         except asyncio.CancelledError:
             pass
+        except Exception as error:
+            log.exception("the simulated homes have ended")
+            self._failure = error  # raised where somebody looks after them, in `check_alive`
         finally:
             await connection.stop()
 
@@ -102,13 +118,14 @@ def simulate(
     click.echo(f"{homes} homes publish to {options.address} below comunita/, {speed:g} times real time (Ctrl-C ends)")
     shown = ""
 
-    def show() -> None:
+    def look_after() -> None:
         nonlocal shown
+        publishers.check_alive()
         if publishers.state != shown:
             shown = publishers.state
             click.echo(f"the connection is {shown}")
 
     try:
-        wait_for_end(show)
+        wait_for_end(look_after)
     finally:
         publishers.stop()

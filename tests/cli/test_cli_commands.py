@@ -22,6 +22,7 @@ from command_line import ROOT, make_project, run
 
 from solarflow.cli import main
 from solarflow.registry import Registry
+from solarflow.simulation import Community
 
 HOMES = [{"id": "casa_A", "name": "Rossi", "peak_power_wp": 4000}, {"id": "casa_B", "approved": False}]
 
@@ -269,6 +270,24 @@ def test_simulated_homes_publish_to_a_broker_until_they_are_told_to_end(tmp_path
 
 
 TOPICS = ("produzione", "bilancio")
+
+
+@pytest.mark.parametrize("command", ["simulate mqtt://127.0.0.1:1", "demo --port 0 --homes 2"])
+def test_simulated_homes_that_fail_end_the_command_with_their_error(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError("the sun is gone")
+
+    monkeypatch.setattr(Community, "run", fail)
+    late = threading.Timer(30, os.kill, (os.getpid(), signal.SIGINT))
+    late.start()
+    try:
+        result = run(*command.split())
+    finally:
+        late.cancel()
+    assert result.exit_code == 1
+    assert "the simulated homes have ended by an error of their own: OSError: the sun is gone" in result.output
 
 
 def test_bench_prints_one_json_object_a_line() -> None:
