@@ -12,13 +12,15 @@ import pytest
 from brokers import Mosquitto
 from embedded import BareClient
 
+from solarflow import state
 from solarflow.cli.run import look_after
 from solarflow.errors import ConnectionLostError
+from solarflow.flowbench import FlowBench
 from solarflow.live import LiveEngine
 from solarflow.store import DataFolder
 
 from .bad_nodes import TYPES
-from .hub import HubProcess, until
+from .hub import Hub, HubProcess, until
 from .projects import QUICK, make_project, register, stored
 from .trial import Trial, fault
 
@@ -146,6 +148,45 @@ def test_solarflow_run_says_that_its_engine_has_died_and_ends() -> None:
     Died.live.died = "MemoryError: "
     with pytest.raises(ConnectionLostError, match=r"ended by itself: MemoryError.*start it again"):
         look_after(Died(), None)  # type: ignore[arg-type]  # all that it asks
+
+
+def test_a_save_that_finds_no_memory_is_told_and_done_later(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_project(trial.folder, QUICK.edits())
+    register(trial.folder / "data", [A])
+    hub = trial.enter(Hub(project))
+    assert hub.instance.folder is not None
+    with monkeypatch.context() as scarce:
+
+        def no_memory(*_: object) -> None:
+            raise MemoryError
+
+        scarce.setattr(hub.instance.folder.telemetry, "commit", no_memory)
+        meter = hub.publisher()
+        meter.publish(f"comunita/{A}/produzione", b'{"potenza_w": 9}')
+        until(lambda: hub.health()["status"] == "degraded", 5, "it is told")
+        assert "MemoryError" in hub.health()["problems"][0]
+    until(lambda: [value for _, value in stored(hub.data, A)] == [9], 5, "it is saved later")
+    until(lambda: hub.health()["status"] == "ok", 5, "all is well")
+
+
+def test_state_that_finds_no_memory_is_written_at_the_next_save(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = {"id": "count", "type": "window", "key": "topic", "by": "count", "size": 10, "function": "sum", "z": "odd"}
+    bench = FlowBench([{"id": "odd", "type": "tab", "label": "odd"}, {**count, "x": 1, "y": 1, "wires": []}])
+    for topic in ("a", "b", "c"):
+        bench.inject("count", topic=topic, payload=1)
+    dump, calls = state.dump_state, []
+
+    def scarce(node: Any, value: Any) -> bytes:
+        calls.append(value)
+        if len(calls) == 2:
+            raise MemoryError
+        return dump(node, value)
+
+    monkeypatch.setattr(state, "dump_state", scarce)
+    bench.checkpoint()
+    assert len(bench.saved.states) == 1
+    bench.checkpoint()
+    assert {key for _, key in bench.saved.states} == {"a", "b", "c"}
 
 
 @fault("low-memory", times=10)
