@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from solarflow.errors import SolarFlowError
 from solarflow.host import Status
 from solarflow.instance import Instance
+from solarflow.store import DataFolder
 from solarflow.store.homes import PendingHome
 
 LAST_VALUES = ("production_w", "consumption_w")
@@ -51,8 +52,7 @@ class FlowFigures:
         return sum(node.errors for node in self.nodes)
 
 
-@dataclass(frozen=True, slots=True)
-class HomeFigures:
+class HomeFigures(NamedTuple):
     """One home with its newest values; times in UTC seconds of the instance's clock."""
 
     id: str
@@ -102,7 +102,10 @@ class Snapshot:
 
 
 class Snapshots:
-    """Snapshots of an instance, made at most once in `keep_s` real seconds however many ask."""
+    """Snapshots of an instance, made at most once in `keep_s` real seconds however many ask.
+
+    One for all who look at an instance: each costs the engine's thread a moment, and rates count from one to the next.
+    """
 
     def __init__(self, instance: Instance, keep_s: float = 0.9) -> None:
         self._instance = instance
@@ -138,7 +141,7 @@ class Snapshots:
         self._counted, self._counted_at = counted, real_now
         in_flows = {node.id for flow in flows for node in flow.nodes}
         telemetry = folder.telemetry
-        homes = [self._home(home) for home in folder.homes.all()]
+        homes = _home_figures(folder)
         pending = folder.homes.pending()
         return Snapshot(
             now=instance.clock.now(),
@@ -205,17 +208,6 @@ class Snapshots:
             resting=breaker.open_keys if breaker is not None else [],
         )
 
-    def _home(self, home: Any) -> HomeFigures:
-        folder = self._instance.folder
-        assert folder is not None  # noqa: S101 - checked by `_make`
-        values, heard = {}, None
-        for quantity in LAST_VALUES:
-            newest = folder.telemetry.latest(home.id, quantity)
-            if newest is not None:
-                values[quantity] = newest[1]
-                heard = newest[0] if heard is None else max(heard, newest[0])
-        return HomeFigures(home.id, home.name, home.community, home.peak_power_wp, values, heard)
-
     def _broker(self) -> dict[str, Any] | None:
         broker = self._instance.broker
         if broker is None:
@@ -225,3 +217,17 @@ class Snapshots:
             "port": broker.port, "clients": status.clients, "messages_in": status.messages_in,
             "messages_out": status.messages_out, "dropped": status.dropped, "refused": dict(status.refused),
         }  # fmt: skip
+
+
+def _home_figures(folder: DataFolder) -> list[HomeFigures]:
+    newest, figures = folder.telemetry.newest, []
+    for home in folder.homes.all():
+        values: dict[str, float] = {}
+        heard_at = None
+        for quantity in LAST_VALUES:
+            found = newest(home.id, quantity)
+            if found is not None:
+                values[quantity] = found[1]
+                heard_at = found[0] if heard_at is None or found[0] > heard_at else heard_at
+        figures.append(HomeFigures(home.id, home.name, home.community, home.peak_power_wp, values, heard_at))
+    return figures

@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from solarflow.errors import ConnectionLostError, FlowError, OverloadedError, SolarFlowError
 from solarflow.instance import Instance
+from solarflow.snapshot import Snapshots
 from solarflow.web import access, admin, flow_routes, health, i18n, overview
 from solarflow.web.streams import Streams
 
@@ -22,10 +23,11 @@ def create_app(instance: Instance, streams: Streams, *, pages: bool = True, host
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     access.install(app, instance, host)
     i18n.install(app)
-    app.register_blueprint(health.blueprint(instance, streams))
+    snapshots = Snapshots(instance)
+    app.register_blueprint(health.blueprint(instance, streams, snapshots))
     app.register_blueprint(admin.blueprint(instance))
     if pages:
-        overview.install(app, instance, streams)
+        overview.install(app, instance, streams, snapshots)
     flow_routes.install(app, instance)
     app.register_error_handler(SolarFlowError, _refused)
     app.register_error_handler(HTTPException, _http_error)

@@ -13,10 +13,9 @@ from solarflow.snapshot import Snapshot, Snapshots
 from solarflow.web.streams import Streams
 
 
-def blueprint(instance: Instance, streams: Streams) -> Blueprint:
+def blueprint(instance: Instance, streams: Streams, snapshots: Snapshots) -> Blueprint:
     """The two routes."""
     routes = Blueprint("health", __name__)
-    snapshots = Snapshots(instance)
 
     @routes.get("/health")
     def health() -> tuple[Response, int]:

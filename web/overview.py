@@ -43,10 +43,10 @@ class Rendered(NamedTuple):
 class LivePage:
     """Renders the regions, at most once for each snapshot and language however many look."""
 
-    def __init__(self, app: Flask, instance: Instance) -> None:
+    def __init__(self, app: Flask, instance: Instance, snapshots: Snapshots) -> None:
         self._app = app
         self._instance = instance
-        self._snapshots = Snapshots(instance)
+        self._snapshots = snapshots
         self._lock = threading.Lock()
         self._rendered: dict[str, Rendered] = {}
 
@@ -85,10 +85,10 @@ class LivePage:
         return Region(html, html)
 
 
-def install(app: Flask, instance: Instance, streams: Streams) -> None:
+def install(app: Flask, instance: Instance, streams: Streams, snapshots: Snapshots) -> None:
     """Add the page and its stream."""
     Htmx(app)
-    page = LivePage(app, instance)
+    page = LivePage(app, instance, snapshots)
 
     @app.get("/", endpoint="overview")
     def overview() -> Response:

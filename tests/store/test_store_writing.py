@@ -95,6 +95,35 @@ def test_after_a_restart_a_duplicate_is_still_known_as_one(tmp_path) -> None:
         assert list(folder.telemetry.hourly(*POWER, *EVER)) == [(NOON, 1, 300.0, 300.0, 300.0)]
 
 
+def test_the_newest_sample_of_each_series_is_known_without_asking_the_file(tmp_path) -> None:
+    every = (POWER, ("casa_B", "production_w"), ("casa_C", "production_w"))
+    with DataFolder(tmp_path / "data") as folder:
+        for ts, value in ((NOON, 1.0), (NOON + 60, 2.0), (NOON + 60, 3.0), (NOON + 30, 4.0), (NOON + 60, 1e300)):
+            folder.telemetry.append(*POWER, ts, value)
+        assert folder.telemetry.newest(*POWER) is None, "not committed yet"
+        folder.commit()
+        assert folder.telemetry.newest(*POWER) == (NOON + 60, 3.0)
+        folder.telemetry.append("casa_B", "production_w", NOON, 5.0)
+        folder.telemetry.append(*POWER, NOON + 60, 3.5)
+        folder.commit()
+        known = [folder.telemetry.newest(*series) for series in every]
+        assert known == [(NOON + 60, 3.5), (NOON, 5.0), None]
+        assert known == [folder.telemetry.latest(*series) for series in every]
+    with DataFolder(tmp_path / "data") as again:
+        assert [again.telemetry.newest(*series) for series in every] == known
+
+
+def test_a_newest_sample_that_is_no_longer_kept_is_none(tmp_path) -> None:
+    with DataFolder(tmp_path / "data", raw_days=10) as folder:
+        folder.telemetry.append(*POWER, NOON, 1.0)
+        folder.commit()
+        folder.telemetry.prune(NOON + 11 * DAY)
+        assert folder.telemetry.newest(*POWER) is None
+        folder.telemetry.append(*POWER, NOON + 11 * DAY, 2.0)
+        folder.commit()
+        assert folder.telemetry.newest(*POWER) == (NOON + 11 * DAY, 2.0)
+
+
 @pytest.mark.parametrize(
     ("sample", "reason"),
     [

@@ -1,6 +1,7 @@
 """The stream that keeps an open page up to date."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from flask.testing import FlaskClient
 from page_peers import NOW, FakeInstance, flow, home, snapshot
 from werkzeug.test import TestResponse
 
+from solarflow.snapshot import Snapshots
 from solarflow.web import overview
 from solarflow.web.overview import LivePage
 from solarflow.web.streams import MAX_STREAMS, Streams, event_text
@@ -26,15 +28,9 @@ def regions(text: str) -> list[str]:
 
 
 @pytest.fixture
-def always_new(monkeypatch: pytest.MonkeyPatch) -> None:
+def changes(app: Flask, instance: Any) -> Callable[[], str]:
     """Every look at the instance is a new one: no test waits for the second to pass."""
-    made = overview.Snapshots
-    monkeypatch.setattr(overview, "Snapshots", lambda instance: made(instance, keep_s=-1))
-
-
-@pytest.fixture
-def changes(app: Flask, always_new: None, instance: Any) -> Callable[[], str]:
-    return LivePage(app, instance).follow("en")
+    return LivePage(app, instance, Snapshots(instance, keep_s=-1)).follow("en")
 
 
 def test_the_first_event_brings_every_region(client: FlaskClient) -> None:
@@ -113,6 +109,13 @@ def test_many_viewers_cost_one_look_at_the_engine(client: FlaskClient, instance:
     assert instance.asked <= 3, "one for each second that this takes"
     for answer in opened:
         answer.close()
+
+
+def test_page_health_and_metrics_share_one_look(client: FlaskClient, instance: FakeInstance) -> None:
+    before = time.monotonic()
+    for path in ("/", "/health", "/metrics", "/"):
+        assert client.get(path).status_code == 200
+    assert instance.asked <= 1 + (time.monotonic() - before) / 0.9
 
 
 def test_many_viewers_cost_one_rendering_for_each_language(
