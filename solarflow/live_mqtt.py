@@ -1,4 +1,4 @@
-"""The MQTT service of a running installation: connections on the engine's loop, by the options of `mqtt-broker` nodes."""
+"""The MQTT service of a running installation: connections on the engine's loop, as `mqtt-broker` nodes ask for them."""
 
 from __future__ import annotations
 

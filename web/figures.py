@@ -23,8 +23,9 @@ TEXT_SHOWN = 300
 
 @dataclass(frozen=True, slots=True)
 class HomeRow:
-    """A home in the table; None is not known."""
+    """A home in the table; None is not known. `anchor` names it on the page."""
 
+    anchor: str
     id: str
     name: str
     production_w: float | None
@@ -32,9 +33,17 @@ class HomeRow:
     surplus_w: float | None
     share: float | None
     """Production over peak power, between 0 and 1."""
+    heard_at: float | None
+    """UTC seconds of the instance's clock."""
     age_s: float | None
     silent: bool
     alerted: bool
+
+    @property
+    def version(self) -> str:
+        """Changes when the row does. That time passes does not count: the page lets the age grow by itself."""
+        return repr((self.name, self.production_w, self.consumption_w, self.share, self.heard_at, self.silent,
+                     self.alerted))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +126,14 @@ def _home_row(home: HomeFigures, now: float, alerted: bool) -> HomeRow:
     production, consumption = home.values.get("production_w"), home.values.get("consumption_w")
     peak, age_s = home.peak_power_wp, None if home.heard_at is None else max(0.0, now - home.heard_at)
     return HomeRow(
+        anchor=anchor("home", home.id),
         id=home.id,
         name=home.name or home.id,
         production_w=production,
         consumption_w=consumption,
         surplus_w=None if production is None or consumption is None else production - consumption,
         share=None if production is None or not peak else min(1.0, max(0.0, production) / peak),
+        heard_at=home.heard_at,
         age_s=age_s,
         silent=age_s is not None and age_s > SILENT_AFTER_S,
         alerted=alerted,

@@ -31,6 +31,10 @@ class Region(NamedTuple):
     html: str
     version: str
     """It is sent anew when this changes."""
+    within: str = ""
+    """The region whose html has this one in it."""
+    row: bool = False
+    """Whether it is a row of a table."""
 
 
 class Rendered(NamedTuple):
@@ -137,6 +141,25 @@ def render_regions(snapshot: Snapshot) -> dict[str, Region]:
     boards = figures.boards(snapshot)
     blocks = figures.flow_blocks(snapshot)
     shown = rows[: figures.ROWS_SHOWN]
+    some_heard = any(row.heard_at is not None for row in rows)
+    titles = {
+        403: _("This is not open to you"),
+        404: _("There is nothing here"),
+        405: _("This cannot be done here"),
+        413: _("That was too much at once"),
+        503: _("SolarFlow is too busy to answer"),
+    }
+    title = titles.get(status, _("That did not work"))
+    return i18n.mark(Response(render_template("error.html", status=status, title=title, text=text), status))
+
+
+def render_regions(snapshot: Snapshot) -> dict[str, Region]:
+    """The regions by their id, in the language of the context."""
+    rows = figures.home_rows(snapshot)
+    alerts = figures.alert_rows(snapshot)
+    boards = figures.boards(snapshot)
+    blocks = figures.flow_blocks(snapshot)
+    shown = rows[: figures.ROWS_SHOWN]
 
     titles = {"Relays": _("Relays")}
 
@@ -144,11 +167,21 @@ def render_regions(snapshot: Snapshot) -> dict[str, Region]:
         html = render_template(f"overview/{name}.html", snapshot=snapshot, titles=titles, **values)
         return Region(html, html)
 
+    homes = {
+        row.anchor: Region(render_template("overview/home.html", home=row), row.version, within="homes", row=True)
+        for row in shown
+    }
+    publish = figures.publish_command(snapshot)
+    table = region(
+        "homes", rows=shown, hidden=len(rows) - len(shown), publish=publish, some_heard=some_heard,
+        html={name: one.html for name, one in homes.items()},
+    )  # fmt: skip
+    table = table._replace(version=repr((list(homes), len(rows), publish, some_heard, snapshot.pending > 0)))
     flows = {
         block.anchor: region(
             "flow", block=block, colours=_colours(),
             resting=_("%(num)s resting", num=block.resting) if block.resting else "",
-        )
+        )._replace(within="flows")
         for block in blocks
     }  # fmt: skip
     shell = render_template(
@@ -164,9 +197,11 @@ def render_regions(snapshot: Snapshot) -> dict[str, Region]:
         ),
         "alerts": region("alerts", alerts=alerts[: figures.ROWS_SHOWN], total=len(alerts)),
         "waiting": region("waiting", command=figures.approve_command),
-        "homes": region("homes", rows=shown, hidden=len(rows) - len(shown), publish=figures.publish_command(snapshot)),
+        # Inside are the rows, which are regions of their own: it is sent only when there are others.
+        "homes": table,
+        **homes,
         "boards": region("boards", boards=boards),
-        # Inside are the flows, which are regions of their own: it is sent only when there are others.
+        # The same with the flows.
         "flows": Region(shell, repr([(block.anchor, block.label, snapshot.deployed_at) for block in blocks])),
         **flows,
     }  # fmt: skip
@@ -187,5 +222,9 @@ def _colours() -> dict[str, str]:
 
 
 def as_swaps(regions: Mapping[str, Region]) -> str:
-    """Regions as htmx takes them out of an answer or an event."""
-    return "".join(f'<div id="{name}" hx-swap-oob="morph">{one.html}</div>' for name, one in regions.items())
+    """Regions as htmx takes them out of an answer or an event; those inside another one come with it."""
+    alone = [(name, one) for name, one in regions.items() if one.within not in regions]
+    rows = "".join(f'<tr id="{name}" hx-swap-oob="morph">{one.html}</tr>' for name, one in alone if one.row)
+    return "".join(f'<div id="{name}" hx-swap-oob="morph">{one.html}</div>' for name, one in alone if not one.row) + (
+        f"<template>{rows}</template>" if rows else ""
+    )  # a browser drops rows that are in no table

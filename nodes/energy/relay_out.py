@@ -22,7 +22,8 @@ Details
     Reasons of its own: "stale" (no request for `max_age_s`), "waiting" (after a start: no request yet), "offline",
     "override", "minimum-on", "minimum-off", "stop", "removed", "breaker" (ten requests in a row made no sense).
     Off at once, whatever the minimum on-time, when requests end or make no sense, the home goes offline, the engine
-    stops or the node is deleted. The minimum off-time always holds, over restarts too; the time that the engine was down counts.
+    stops or the node is deleted. The minimum off-time always holds, over restarts too; the time that the engine was
+    down counts.
 
     A deploy switches nothing. After a start no ON is sent before a request has come; only an override needs none.
     What is late (older than `max_age_s`, or marked `arretrato`) or was retained is ignored; the status counts it.

@@ -190,7 +190,7 @@ def test_a_request_is_answered_by_the_flow_through_the_web_server(registry):
     ]  # fmt: skip
     with Running(flow, registry) as running:
         app = Flask("test")
-        flow_routes.install(app, SimpleNamespace(http=running.http))
+        flow_routes.install(app, SimpleNamespace(http=running.http, token=""))
         client = app.test_client()
         answer = client.post("/api/homes/casa_A", json={"potenza_w": 1500})
         assert (answer.status_code, answer.json) == (201, {"potenza_w": 1500})

@@ -76,6 +76,39 @@ htmx.defineExtension("morph", {
   },
 });
 
+/** @type {[string, number][]} */
+const UNITS = [
+  ["year", 31_536_000], ["month", 2_592_000], ["week", 604_800], ["day", 86_400], ["hour", 3600], ["minute", 60],
+  ["second", 1],
+];
+
+/** @type {Map<string, Intl.NumberFormat>} */
+const formats = new Map();
+
+/**
+ * A duration as the server writes it: rounded to what matters, in the page's language.
+ * @param {number} seconds
+ */
+function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  const [unit, length] = UNITS.find(([, length]) => whole >= length) ?? ["second", 1];
+  let format = formats.get(unit);
+  if (format === undefined) {
+    format = new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "short" });
+    formats.set(unit, format);
+  }
+  return format.format(Math.round(whole / length));
+}
+
+/** Let the ages grow: rows are sent when their values change, not because time passes. */
+function grow() {
+  const now = Number(document.getElementById("now")?.dataset.now);
+  for (const time of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("time[data-since]"))) {
+    const text = duration(now - Number(time.dataset.since));
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
 const lost = /** @type {HTMLElement} */ (document.getElementById("lost"));
 let newest = new Date();
 
@@ -87,12 +120,14 @@ function tell(isLost) {
 }
 
 document.body.addEventListener("htmx:sseMessage", () => {
+  grow();
   newest = new Date();
   tell(false);
 });
 document.body.addEventListener("htmx:sseError", () => tell(true));
 document.body.addEventListener("htmx:afterRequest", (event) => {
   if (!(/** @type {CustomEvent} */ (event).detail.successful)) return;
+  grow();
   newest = new Date();
   tell(true); // "load now": newer, but still not live
 });
