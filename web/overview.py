@@ -141,26 +141,6 @@ def render_regions(snapshot: Snapshot) -> dict[str, Region]:
     boards = figures.boards(snapshot)
     blocks = figures.flow_blocks(snapshot)
     shown = rows[: figures.ROWS_SHOWN]
-    some_heard = any(row.heard_at is not None for row in rows)
-    titles = {
-        403: _("This is not open to you"),
-        404: _("There is nothing here"),
-        405: _("This cannot be done here"),
-        413: _("That was too much at once"),
-        503: _("SolarFlow is too busy to answer"),
-    }
-    title = titles.get(status, _("That did not work"))
-    return i18n.mark(Response(render_template("error.html", status=status, title=title, text=text), status))
-
-
-def render_regions(snapshot: Snapshot) -> dict[str, Region]:
-    """The regions by their id, in the language of the context."""
-    rows = figures.home_rows(snapshot)
-    alerts = figures.alert_rows(snapshot)
-    boards = figures.boards(snapshot)
-    blocks = figures.flow_blocks(snapshot)
-    shown = rows[: figures.ROWS_SHOWN]
-
     titles = {"Relays": _("Relays")}
 
     def region(name: str, **values: object) -> Region:
@@ -171,12 +151,11 @@ def render_regions(snapshot: Snapshot) -> dict[str, Region]:
         row.anchor: Region(render_template("overview/home.html", home=row), row.version, within="homes", row=True)
         for row in shown
     }
-    publish = figures.publish_command(snapshot)
-    table = region(
-        "homes", rows=shown, hidden=len(rows) - len(shown), publish=publish, some_heard=some_heard,
-        html={name: one.html for name, one in homes.items()},
-    )  # fmt: skip
-    table = table._replace(version=repr((list(homes), len(rows), publish, some_heard, snapshot.pending > 0)))
+    around = {
+        "total": len(rows), "hidden": len(rows) - len(shown), "publish": figures.publish_command(snapshot),
+        "pending": snapshot.pending > 0, "heard": any(row.heard_at is not None for row in rows),
+    }  # fmt: skip
+    table = region("homes", html={name: one.html for name, one in homes.items()}, **around)
     flows = {
         block.anchor: region(
             "flow", block=block, colours=_colours(),
@@ -197,11 +176,10 @@ def render_regions(snapshot: Snapshot) -> dict[str, Region]:
         ),
         "alerts": region("alerts", alerts=alerts[: figures.ROWS_SHOWN], total=len(alerts)),
         "waiting": region("waiting", command=figures.approve_command),
-        # Inside are the rows, which are regions of their own: it is sent only when there are others.
-        "homes": table,
+        # Inside of these two are rows and flows, which are regions of their own: they are sent when there are others.
+        "homes": Region(table.html, repr((list(homes), around))),
         **homes,
         "boards": region("boards", boards=boards),
-        # The same with the flows.
         "flows": Region(shell, repr([(block.anchor, block.label, snapshot.deployed_at) for block in blocks])),
         **flows,
     }  # fmt: skip
@@ -224,7 +202,8 @@ def _colours() -> dict[str, str]:
 def as_swaps(regions: Mapping[str, Region]) -> str:
     """Regions as htmx takes them out of an answer or an event; those inside another one come with it."""
     alone = [(name, one) for name, one in regions.items() if one.within not in regions]
-    rows = "".join(f'<tr id="{name}" hx-swap-oob="morph">{one.html}</tr>' for name, one in alone if one.row)
-    return "".join(f'<div id="{name}" hx-swap-oob="morph">{one.html}</div>' for name, one in alone if not one.row) + (
-        f"<template>{rows}</template>" if rows else ""
-    )  # a browser drops rows that are in no table
+    parts = [f'<div id="{name}" hx-swap-oob="morph">{one.html}</div>' for name, one in alone if not one.row]
+    rows = [f'<tr id="{name}" hx-swap-oob="morph">{one.html}</tr>' for name, one in alone if one.row]
+    if rows:
+        parts += ["<template>", *rows, "</template>"]  # elsewhere a browser drops rows that are in no table
+    return "".join(parts)

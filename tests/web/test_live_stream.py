@@ -24,7 +24,7 @@ def events(answer: TestResponse) -> Iterator[str]:
 
 
 def regions(text: str) -> list[str]:
-    return re.findall(r'<div id="([\w-]+)" hx-swap-oob="morph">', text)
+    return re.findall(r'<(?:div|tr) id="([\w-]+)" hx-swap-oob="morph">', text)
 
 
 @pytest.fixture
@@ -39,15 +39,45 @@ def test_the_first_event_brings_every_region(client: FlaskClient) -> None:
     assert answer.mimetype == "text/event-stream"
     assert first.startswith("event: overview\ndata: ")
     assert first.endswith("\n\n")
-    page_regions = re.findall(r'<\w+ id="([\w-]+)"[^>]* data-region', client.get("/").text)
-    assert sorted(regions(first)) == sorted(page_regions)
+    within = re.findall(r'<\w+ [^>]*?id="([\w-]+)"[^>]* data-region', first)
+    page_regions = re.findall(r'<\w+ [^>]*?id="([\w-]+)"[^>]* data-region', client.get("/").text)
+    assert sorted(regions(first) + within) == sorted(page_regions), "each of them once"
     answer.close()
 
 
 def test_an_event_brings_only_what_has_changed(changes: Callable[[], str], instance: FakeInstance) -> None:
     changes()
     instance.snapshot = replace(instance.snapshot, now=NOW + 1)
-    assert regions(changes()) == ["clock", "homes"]
+    assert regions(changes()) == ["clock"], "the ages grow in the browser"
+
+
+def test_of_many_homes_only_the_rows_with_news_are_sent(changes: Callable[[], str], instance: FakeInstance) -> None:
+    homes = [home(f"casa_{number:03}", 1000, 400) for number in range(300)]
+    instance.snapshot = snapshot(homes=homes)
+    assert changes().count('role="rowheader"') == 200
+    homes = list(homes)
+    homes[7] = home("casa_007", 1001, 400)
+    homes[9] = homes[9]._replace(heard_at=NOW + 1)
+    instance.snapshot = snapshot(homes=homes, now=NOW + 1)
+    sent = changes()
+    rows = sent.partition("<template>")[2].removesuffix("</template>")
+    assert [name.partition("-")[0] for name in regions(rows)] == ["home", "home"]
+    assert "casa_007" in rows
+    assert "casa_009" in rows
+    assert "homes" not in regions(sent)
+
+
+def test_a_home_that_falls_silent_is_sent_once_and_a_new_home_brings_the_table(
+    changes: Callable[[], str], instance: FakeInstance
+) -> None:
+    instance.snapshot = snapshot(homes=[home("casa_A", 1)])
+    changes()
+    instance.snapshot = replace(instance.snapshot, now=NOW + 901)
+    assert "silent for" in changes()
+    instance.snapshot = replace(instance.snapshot, now=NOW + 902)
+    assert regions(changes()) == ["clock"]
+    instance.snapshot = snapshot(homes=[home("casa_A", 1), home("casa_B", 1)])
+    assert "homes" in regions(changes())
 
 
 def test_where_nothing_has_changed_nothing_is_sent(changes: Callable[[], str]) -> None:

@@ -41,6 +41,36 @@ def test_values_change_while_one_looks(chrome: "Browser", server: WebServer, ins
         homes(page, "4,321 W")
 
 
+AGES_S = (0, 1, 59, 61, 899, 3661, 7200, 86_400 * 3, 86_400 * 10, 86_400 * 45, 86_400 * 800)
+
+
+@pytest.mark.parametrize("language", ["en", "it", "es"])
+def test_the_browser_writes_ages_as_the_server_does(
+    chrome: "Browser", server: WebServer, instance: FakeInstance, language: str
+) -> None:
+    instance.snapshot = snapshot(homes=[home(f"casa_{age:09}", 1, heard_at=NOW - age) for age in AGES_S])
+    with visit(chrome, server.url, language=language, javascript=False) as page:
+        written = page.locator("#homes .heard").all_inner_texts()
+    with visit(chrome, server.url, language=language) as page:
+        ages = page.locator("#homes .heard time")
+        page.evaluate("for (const time of document.querySelectorAll('#homes .heard time')) time.textContent = '?'")
+        instance.snapshot = replace(instance.snapshot, now=NOW + 0.1)
+        page.wait_for_function("() => !document.querySelector('#homes').innerText.includes('?')")
+        assert ages.count() == len(AGES_S)
+        assert page.locator("#homes .heard").all_inner_texts() == written
+
+
+def test_ages_grow_by_the_instances_clock_without_being_sent(
+    chrome: "Browser", server: WebServer, instance: FakeInstance
+) -> None:
+    with visit(chrome, server.url) as page:
+        homes(page, "15 sec ago")
+        instance.snapshot = replace(instance.snapshot, now=NOW + 600)
+        homes(page, "10 min ago")
+        instance.snapshot = replace(instance.snapshot, now=NOW + 1200)
+        homes(page, "silent for 20 min")
+
+
 def test_what_was_opened_marked_and_focused_stays_so_while_values_change(
     chrome: "Browser", server: WebServer, instance: FakeInstance
 ) -> None:
