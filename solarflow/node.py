@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from solarflow.errors import NodeError
 from solarflow.host import Fill, Setup, Shape, Status
@@ -24,10 +24,12 @@ __all__ = [
     "KeyedConfig",
     "KeyedState",
     "Message",
+    "MessageProperty",
     "Node",
     "NodeConfig",
     "NodeError",
     "NodeRedConfig",
+    "OptionalMessageProperty",
     "PropertyPath",
     "Secret",
     "Send",
@@ -78,6 +80,21 @@ def resets_state() -> Any:
     """The annotation of a property whose change makes the kept state meaningless."""
     return Field(json_schema_extra={"resets_state": True})
 
+
+def _message_property(text: str) -> str:
+    if text:
+        PropertyPath(text)
+    return text
+
+
+MessageProperty = Annotated[
+    str, AfterValidator(_message_property), Field(min_length=1, json_schema_extra={"message_property": True})
+]
+"""The path of a message property, such as `payload.power_w`."""
+OptionalMessageProperty = Annotated[
+    str, AfterValidator(_message_property), Field(json_schema_extra={"message_property": True})
+]
+"""The same, or empty."""
 
 BrokerRef = Annotated[str, config_node("mqtt-broker")]
 """The id of an `mqtt-broker` node."""

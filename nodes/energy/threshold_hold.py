@@ -33,10 +33,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
-from solarflow.errors import PropertyPathError
-from solarflow.node import Example, KeyedConfig, KeyedState, Message, Node, PropertyPath, Setup, at
+from solarflow.node import Example, KeyedConfig, KeyedState, Message, MessageProperty, Node, PropertyPath, Setup, at
 from solarflow.units import PositiveSeconds, Seconds, Watts
 
 
@@ -52,7 +51,7 @@ class ThresholdHold(Node):
     class Config(KeyedConfig):
         """The thresholds and how long they must hold."""
 
-        property: str = "payload"
+        property: MessageProperty = "payload"
         """The message property with the value, such as `payload.surplus_w`."""
         on_above: Watts = 1000
         """Above this it begins to turn true."""
@@ -68,15 +67,6 @@ class ThresholdHold(Node):
         """Silence after which it is false, whatever it was. Choose two to three times the interval of the readings."""
         repeat_s: Seconds = 0
         """Repeat the last answer this often, for a recipient that wants to know that it still holds; 0: do not."""
-
-        @field_validator("property")
-        @classmethod
-        def _is_a_path(cls, value: str) -> str:
-            try:
-                PropertyPath(value)
-            except PropertyPathError as error:
-                raise ValueError(str(error)) from None
-            return value
 
         @model_validator(mode="after")
         def _leave_room_between(self) -> Self:

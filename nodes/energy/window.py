@@ -24,10 +24,20 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from solarflow.node import Example, KeyedConfig, KeyedState, Message, Node, PropertyPath, Setup, at, resets_state
-from solarflow.typed import check_typed
+from solarflow.node import (
+    Example,
+    KeyedConfig,
+    KeyedState,
+    Message,
+    MessageProperty,
+    Node,
+    PropertyPath,
+    Setup,
+    at,
+    resets_state,
+)
 from solarflow.units import Seconds
 
 MAX_VALUES = 100_000
@@ -68,18 +78,12 @@ class Window(Node):
         """Seconds or messages; for a session the silence that ends it."""
         function: Literal["latest", "mean", "median", "min", "max", "sum", "count", "list"] = "mean"
         """What the values become."""
-        property: str = "payload"
+        property: MessageProperty = "payload"
         """The message property with the value."""
         lateness_s: Seconds = 0
         """How long after its end a window still takes its messages."""
         min_count: int = Field(default=1, ge=1)
         """Windows with fewer values are not sent."""
-
-        @field_validator("property")
-        @classmethod
-        def _is_path(cls, value: str) -> str:
-            check_typed(value, "msg")
-            return value
 
         @model_validator(mode="after")
         def _fits(self) -> Self:

@@ -19,14 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from solarflow.errors import NodeError
 from solarflow.message import MISSING
-from solarflow.node import Example, Message, Node, NodeConfig, PropertyPath, Setup, at
+from solarflow.node import Example, Message, MessageProperty, Node, NodeConfig, PropertyPath, Setup, at
 from solarflow.patterns import Pattern, PatternTimeoutError, pattern
 from solarflow.services import HomesService
-from solarflow.typed import check_typed
 
 MAX_TEXT = 10_000
 """Longer texts break every rule: a pattern is not run over them."""
@@ -36,7 +35,7 @@ HOME_ID = pattern("[A-Za-z0-9_.-]{1,64}")
 class Rule(NodeConfig):
     """What one property must be."""
 
-    property: str
+    property: MessageProperty
     """The message property, such as payload.potenza_w."""
     called: str = ""
     """What the reasons call it; empty: as `property` says."""
@@ -50,12 +49,6 @@ class Rule(NodeConfig):
     """For a number: the most that is allowed."""
     pattern: str = ""
     """For a text: a regular expression that must match all of it."""
-
-    @field_validator("property")
-    @classmethod
-    def _is_path(cls, value: str) -> str:
-        check_typed(value, "msg")
-        return value
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

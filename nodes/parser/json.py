@@ -24,11 +24,9 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from pydantic import field_validator
-
-from solarflow.errors import NodeError, PropertyPathError
+from solarflow.errors import NodeError
 from solarflow.message import MISSING
-from solarflow.node import Example, Message, Node, NodeRedConfig, PropertyPath, Setup, at
+from solarflow.node import Example, Message, MessageProperty, Node, NodeRedConfig, PropertyPath, Setup, at
 from solarflow.strict_json import RefusedJsonError, read_json
 
 
@@ -44,21 +42,12 @@ class Json(Node):
     class Config(NodeRedConfig):
         """What to turn into what."""
 
-        property: str = "payload"
+        property: MessageProperty = "payload"
         """The message property to turn."""
         action: Literal["", "obj", "str"] = ""
         """Empty: whichever it is not; obj: always to a value; str: always to a text."""
         pretty: bool = False
         """Write the text over several lines, with four spaces of indent."""
-
-        @field_validator("property")
-        @classmethod
-        def _is_a_path(cls, value: str) -> str:
-            try:
-                PropertyPath(value)
-            except PropertyPathError as error:
-                raise ValueError(str(error)) from None
-            return value
 
     config: Config
 

@@ -36,13 +36,23 @@ import base64
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from solarflow.errors import ExpressionError, NodeError, PropertyPathError
+from solarflow.errors import ExpressionError, NodeError
 from solarflow.expression import compile_expression
 from solarflow.loose import is_json, to_text
 from solarflow.message import MISSING, clone
-from solarflow.node import Example, KeyedState, Message, Node, NodeRedConfig, PropertyPath, Setup, at
+from solarflow.node import (
+    Example,
+    KeyedState,
+    Message,
+    Node,
+    NodeRedConfig,
+    OptionalMessageProperty,
+    PropertyPath,
+    Setup,
+    at,
+)
 from solarflow.nodes.sequence.split import bytes_of, unescaped
 from solarflow.typed import check_typed, evaluator
 from solarflow.units import Seconds
@@ -67,11 +77,11 @@ class Join(Node):
         """auto: what `split` took apart; custom: as the other properties say; reduce: by an expression."""
         build: Kind = "array"
         """custom: what to make: string, buffer, array, object (by `key`), or merged (one object of all)."""
-        property: str = "payload"
+        property: OptionalMessageProperty = "payload"
         """The message property to join."""
         property_type: Literal["msg", "full"] = Field(default="msg", alias="propertyType")
         """msg: that property; full: the complete message."""
-        key: str = "topic"
+        key: OptionalMessageProperty = "topic"
         """object: the message property with the name under which a piece is put."""
         joiner: str = ""
         """string and buffer: what stands between the pieces: a text (\\n is a line end) or bytes."""
@@ -97,7 +107,7 @@ class Join(Node):
         """reduce: an expression for the end, such as `A / N`; empty: none."""
         reduce_right: bool = Field(default=False, alias="reduceRight")
         """reduce: from the last message to the first."""
-        group_by: str = ""
+        group_by: OptionalMessageProperty = ""
         """custom: a message property, such as home, for each of whose values there is a sequence of its own."""
         max_messages: int = Field(default=10_000, ge=1)
         """A sequence with more messages is an error, and is forgotten."""
@@ -106,16 +116,6 @@ class Join(Node):
         @classmethod
         def _unset_is_default(cls, values: Any) -> Any:
             return {k: v for k, v in values.items() if v not in ("", None)} if isinstance(values, dict) else values
-
-        @field_validator("property", "key", "group_by")
-        @classmethod
-        def _is_a_path(cls, value: str) -> str:
-            try:
-                if value:
-                    PropertyPath(value)
-            except PropertyPathError as error:
-                raise ValueError(str(error)) from None
-            return value
 
         @model_validator(mode="after")
         def _can_be_joined(self) -> Self:

@@ -28,11 +28,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from solarflow.errors import NodeError, PropertyPathError
+from solarflow.errors import NodeError
 from solarflow.message import MISSING, clone
-from solarflow.node import Example, KeyedState, Message, Node, NodeRedConfig, PropertyPath, Setup, at
+from solarflow.node import (
+    Example,
+    KeyedState,
+    Message,
+    Node,
+    NodeRedConfig,
+    OptionalMessageProperty,
+    PropertyPath,
+    Setup,
+    at,
+)
 
 _ESCAPES = {"\\n": "\n", "\\r": "\r", "\\t": "\t", "\\e": "\x1b", "\\f": "\f", "\\0": "\0"}
 MAX_WAITING = 1_000_000
@@ -74,25 +84,15 @@ class Split(Node):
         """Lists are split by length."""
         stream: bool = False
         """Let an incomplete last piece wait for the next message."""
-        addname: str = ""
+        addname: OptionalMessageProperty = ""
         """The message property into which the name of an object's property is copied; empty: none."""
-        property: str = "payload"
+        property: OptionalMessageProperty = "payload"
         """The message property to split."""
 
         @model_validator(mode="before")
         @classmethod
         def _unset_is_default(cls, values: Any) -> Any:
             return {k: v for k, v in values.items() if v not in ("", None)} if isinstance(values, dict) else values
-
-        @field_validator("property", "addname")
-        @classmethod
-        def _is_a_path(cls, value: str) -> str:
-            try:
-                if value:
-                    PropertyPath(value)
-            except PropertyPathError as error:
-                raise ValueError(str(error)) from None
-            return value
 
         @model_validator(mode="after")
         def _can_be_split_at(self) -> Self:

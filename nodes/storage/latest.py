@@ -22,11 +22,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import field_validator
-
 from solarflow.message import MISSING, clone
-from solarflow.node import Example, KeyedConfig, KeyedState, Message, Node, NodeError, PropertyPath, Setup, at
-from solarflow.typed import check_typed
+from solarflow.node import (
+    Example,
+    KeyedConfig,
+    KeyedState,
+    Message,
+    Node,
+    NodeError,
+    OptionalMessageProperty,
+    PropertyPath,
+    Setup,
+    at,
+)
 from solarflow.units import PositiveSeconds
 
 MAX_ITEMS = 100
@@ -44,7 +52,7 @@ class Latest(Node):
     class Config(KeyedConfig):
         """What is remembered, and for how long."""
 
-        item: str = ""
+        item: OptionalMessageProperty = ""
         """The message property that tells items of one home apart; empty where each home has one."""
         ask: str = "req"
         """A message with this property asks; all others are remembered."""
@@ -52,13 +60,6 @@ class Latest(Node):
         """After this it is forgotten."""
         ttl: str = ""
         """The property of the payload that says for how many seconds it is valid; empty where nothing runs out."""
-
-        @field_validator("item")
-        @classmethod
-        def _is_path(cls, value: str) -> str:
-            if value:
-                check_typed(value, "msg")
-            return value
 
     @dataclass(slots=True)
     class State:

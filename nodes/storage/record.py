@@ -19,17 +19,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from solarflow.message import MISSING
-from solarflow.node import Example, KeyedConfig, Message, Node, NodeConfig, NodeError, PropertyPath, Setup, at
-from solarflow.typed import check_typed
+from solarflow.node import (
+    Example,
+    KeyedConfig,
+    Message,
+    MessageProperty,
+    Node,
+    NodeConfig,
+    NodeError,
+    PropertyPath,
+    Setup,
+    at,
+)
 
 
 class Sample(NodeConfig):
     """One property and the series it goes to."""
 
-    property: str
+    property: MessageProperty
     """The message property with the number, such as payload.potenza_w."""
     quantity: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
     """The name of the series, with its unit: production_w."""
@@ -37,12 +47,6 @@ class Sample(NodeConfig):
     """Below this the value is refused; empty for no bound."""
     maximum: float | None = None
     """Above this the value is refused; empty for no bound."""
-
-    @field_validator("property")
-    @classmethod
-    def _is_path(cls, value: str) -> str:
-        check_typed(value, "msg")
-        return value
 
 
 class Record(Node):
