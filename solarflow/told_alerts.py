@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from solarflow.errors import StoreError
@@ -92,4 +93,12 @@ class ToldAlerts:
 
 
 def _shown(parameters: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) and v < 1e6 else f"{k} {v}" for k, v in parameters.items())
+    return ", ".join(f"{name} {_figure(value)}" for name, value in parameters.items())
+
+
+def _figure(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if value > 1e9:  # no measurement is as large: a moment
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{value:.4g}"
