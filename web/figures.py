@@ -23,7 +23,7 @@ TEXT_SHOWN = 300
 
 @dataclass(frozen=True, slots=True)
 class HomeRow:
-    """A home in the table; None is not known. `anchor` names it on the page."""
+    """A home in the table; None is not known. `anchor` names it on the page. It stays equal while time only passes."""
 
     anchor: str
     id: str
@@ -35,15 +35,8 @@ class HomeRow:
     """Production over peak power, between 0 and 1."""
     heard_at: float | None
     """UTC seconds of the instance's clock."""
-    age_s: float | None
     silent: bool
     alerted: bool
-
-    @property
-    def version(self) -> str:
-        """Changes when the row does. That time passes does not count: the page lets the age grow by itself."""
-        return repr((self.name, self.production_w, self.consumption_w, self.share, self.heard_at, self.silent,
-                     self.alerted))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +117,7 @@ def home_rows(snapshot: Snapshot) -> list[HomeRow]:
 
 def _home_row(home: HomeFigures, now: float, alerted: bool) -> HomeRow:
     production, consumption = home.values.get("production_w"), home.values.get("consumption_w")
-    peak, age_s = home.peak_power_wp, None if home.heard_at is None else max(0.0, now - home.heard_at)
+    peak, heard_at = home.peak_power_wp, home.heard_at
     return HomeRow(
         anchor=anchor("home", home.id),
         id=home.id,
@@ -133,16 +126,15 @@ def _home_row(home: HomeFigures, now: float, alerted: bool) -> HomeRow:
         consumption_w=consumption,
         surplus_w=None if production is None or consumption is None else production - consumption,
         share=None if production is None or not peak else min(1.0, max(0.0, production) / peak),
-        heard_at=home.heard_at,
-        age_s=age_s,
-        silent=age_s is not None and age_s > SILENT_AFTER_S,
+        heard_at=heard_at,
+        silent=heard_at is not None and now - heard_at > SILENT_AFTER_S,
         alerted=alerted,
     )  # fmt: skip
 
 
 def sums(rows: list[HomeRow]) -> Sums:
     """The community's figures."""
-    live = [row for row in rows if row.age_s is not None and not row.silent]
+    live = [row for row in rows if row.heard_at is not None and not row.silent]
 
     def total(values: list[float | None]) -> float | None:
         known = [value for value in values if value is not None]

@@ -118,8 +118,14 @@ def share(value: float) -> str:
 
 def age(seconds: float) -> str:
     """A duration, rounded to what matters: 12 s, 3 min, 2 h."""
-    span = timedelta(seconds=max(0, round(seconds)))
-    return format_timedelta(span, threshold=1, granularity="second", format="short", locale=get_locale())
+    return _age(max(0, round(seconds)), current_language())
+
+
+@lru_cache(maxsize=4096)
+def _age(seconds: int, language: str) -> str:
+    return format_timedelta(
+        timedelta(seconds=seconds), threshold=1, granularity="second", format="short", locale=language
+    )
 
 
 def moment(ts: float, timezone: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from flask import Flask, Response, make_response, render_template, url_for
@@ -23,6 +24,8 @@ from solarflow.web import figures, i18n
 from solarflow.web.streams import Streams
 
 EVENT = "overview"
+AGE_MARK = "\ufdd0"
+"""Where in a row that is kept the age belongs: a character that no text has."""
 
 
 class Region(NamedTuple):
@@ -147,10 +150,7 @@ def render_regions(snapshot: Snapshot) -> dict[str, Region]:
         html = render_template(f"overview/{name}.html", snapshot=snapshot, titles=titles, **values)
         return Region(html, html)
 
-    homes = {
-        row.anchor: Region(render_template("overview/home.html", home=row), row.version, within="homes", row=True)
-        for row in shown
-    }
+    homes = {row.anchor: _home(row, snapshot.now) for row in shown}
     around = {
         "total": len(rows), "hidden": len(rows) - len(shown), "publish": figures.publish_command(snapshot),
         "pending": snapshot.pending > 0, "heard": any(row.heard_at is not None for row in rows),
@@ -183,6 +183,18 @@ def render_regions(snapshot: Snapshot) -> dict[str, Region]:
         "flows": Region(shell, repr([(block.anchor, block.label, snapshot.deployed_at) for block in blocks])),
         **flows,
     }  # fmt: skip
+
+
+def _home(row: figures.HomeRow, now: float) -> Region:
+    cells = _home_cells(row, i18n.current_language())
+    age_s = 0.0 if row.heard_at is None else now - row.heard_at
+    return Region(cells.replace(AGE_MARK, i18n.age(age_s)), cells, within="homes", row=True)
+
+
+@lru_cache(maxsize=4 * figures.ROWS_SHOWN)
+def _home_cells(row: figures.HomeRow, _language: str) -> str:
+    """The cells of a home's row in the language of the context, with a mark where its age is to stand."""
+    return render_template("overview/home.html", home=row, age=AGE_MARK)
 
 
 def _connection_states() -> dict[str, str]:
