@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from solarflow.clock import Clock
@@ -84,4 +84,3 @@ class Setup:
     wires: tuple[tuple[str, ...], ...] = ()
     file: str = ""
     groups: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -70,7 +70,6 @@ class NodeHosting:
         """Called with ("status" | "error" | "debug" | "log", what) for whoever watches."""
         self.on_wake: Callable[[], None] = lambda: None
         """Called when there is work to do now that nobody is doing: the driver should call `turn` and `run_due`."""
-        self.on_call: Callable[[str], None] = lambda _node_id: None
         self._ids = 0
         self._logged: dict[str, tuple[float, int]] = {}
         self._found: dict[tuple[str, str, str], str] = {}

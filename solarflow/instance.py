@@ -33,7 +33,7 @@ from solarflow.mqtt import BrokerOptions
 from solarflow.plan import Plan
 from solarflow.registry import Registry, load_registry
 from solarflow.services import Services
-from solarflow.store import DataFolder, Reader
+from solarflow.store import DataFolder
 from solarflow.told_alerts import ToldAlerts
 
 log = logging.getLogger("solarflow")
@@ -247,10 +247,6 @@ class Instance:
             result = self.call(lambda: self._apply(checked[2], mode))
             self._take(*checked)
         return result
-
-    def reader(self) -> Reader:
-        """A reader of the data folder for the calling thread."""
-        return DataFolder.read_only(self.options.data)
 
 
 def read_broker_users(data: Path) -> dict[str, str]:
